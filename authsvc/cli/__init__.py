@@ -1,0 +1,1 @@
+"""Programs and servers built from the parts: the command line."""

@@ -1,0 +1,138 @@
+"""
+What a door has read → one `Question`: parse, API, route, environment, credential, in that order.
+
+Nothing here needs the key's record, so a request that is malformed or public is answered at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from authsvc.domain import routes
+from authsvc.domain.api import Api, Apis, EnvironmentSource, bare_host
+from authsvc.domain.credentials import find_key
+from authsvc.domain.decision import Allow, Decision, Deny, Purpose
+from authsvc.domain.keys import Revision
+from authsvc.domain.network import client_address
+from authsvc.domain.reasons import Reason
+from authsvc.domain.routes import Route
+from authsvc.domain.scopes import valid_name
+
+# What the operator's Envoy configuration may say about a request.
+EXTENSIONS = frozenset({"api", "environment", "public", "required_scopes"})
+
+
+@dataclass(slots=True, kw_only=True)
+class HttpRequest:
+    """An HTTP request as a proxy describes it. Header names are lower case, repeated ones joined with commas."""
+
+    method: str
+    target: str  # path and query, raw
+    host: str
+    headers: Mapping[str, str]
+    peer: str | None  # address of the proxy's direct peer
+    extensions: Mapping[str, str]  # from the operator, never from the client
+
+
+@dataclass(slots=True, kw_only=True)
+class Question:
+    """One question, resolved as far as it can be without the key's record."""
+
+    api: Api
+    purpose: Purpose
+    key: str | None  # None: missing, malformed or ambiguous
+    route: Route | None
+    required: tuple[str, ...] | None
+    environment: str | None
+    origin: str | None
+    source_ip: str | None
+    organization_id: str | None
+    spends: bool
+    at_least: Revision | None  # the caller has seen this change; an older record will not do
+
+
+@dataclass(slots=True, kw_only=True)
+class Settled:
+    """A request that is answered without a key; `api` words the answer, None where there is none."""
+
+    api: Api | None
+    decision: Decision
+
+
+NO_API = Settled(api=None, decision=Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="no API for this request"))
+MALFORMED = Deny(reason=Reason.BAD_REQUEST, detail="method or path is malformed or ambiguous")
+PUBLIC = Allow()
+
+
+def api_of(apis: Apis, request: HttpRequest) -> Api | None:
+    """Return the API a request is for: the operator's word, else the host's."""
+    name = request.extensions.get("api")
+    return apis.by_name.get(name) if name is not None else apis.by_host.get(bare_host(request.host))
+
+
+def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
+    """Resolve an HTTP request. Only a malformed one is told anything before its credential is looked at."""
+    api = api_of(apis, request)
+    path = routes.plain_path(request.target)
+    if path is None or not routes.valid_method(request.method):
+        return Settled(api=api, decision=MALFORMED)
+    if api is None:
+        return NO_API
+    headers, extensions = request.headers, request.extensions
+    route = api.routes.find(request.method, path)
+    if _is_public(api, request, route, path):
+        return Settled(api=api, decision=PUBLIC)
+    required = None if route is None else route.scopes
+    if len(extensions) > 1 or (extensions and "api" not in extensions):
+        required = _required_with(extensions, required, api)
+    return Question(
+        api=api,
+        purpose=Purpose.AUTHORIZE,
+        key=find_key(api.credentials, headers),
+        route=route,
+        required=required,
+        environment=environment_of(api, extensions.get("environment"), route, request.host),
+        origin=headers.get("origin"),
+        source_ip=client_address(request.peer, headers.get(api.client_address_header), api.trusted_hops),
+        organization_id=None,
+        spends=True,
+        at_least=None,
+    )
+
+
+def environment_of(api: Api, named: str | None, route: Route | None, host: str) -> str | None:
+    """Return the environment a request is for: the caller's word, else the route's, else the host's."""
+    if api.environment_source is not EnvironmentSource.REQUEST:
+        return None
+    if named is not None:
+        return named if named in api.environments else None
+    if route is not None and route.environment is not None:
+        return route.environment
+    return api.environment_by_host.get(bare_host(host))
+
+
+def _is_public(api: Api, request: HttpRequest, route: Route | None, path: str) -> bool:
+    if request.extensions.get("public") == "true" and EXTENSIONS.issuperset(request.extensions):
+        return True
+    if route is not None and route.public:
+        return True
+    if request.method != "OPTIONS" or "origin" not in request.headers:
+        return False
+    # A preflight carries no credential and asks on behalf of the request that will follow it.
+    wanted = request.headers.get("access-control-request-method")
+    target = None if wanted is None else api.routes.find(wanted, path)
+    return target is not None and target.preflight
+
+
+def _required_with(extensions: Mapping[str, str], required: tuple[str, ...] | None, api: Api) -> tuple[str, ...] | None:
+    """Unite the route's scopes with the operator's; a name or scope that does not exist denies."""
+    if not EXTENSIONS.issuperset(extensions) or extensions.get("public", "false") != "false":
+        return None
+    named = extensions.get("required_scopes")
+    if named is None or required is None:
+        return required
+    scopes = named.replace(",", " ").split()
+    if not scopes or not all(valid_name(scope) and scope in api.scopes for scope in scopes):
+        return None
+    return tuple(dict.fromkeys((*required, *scopes)))

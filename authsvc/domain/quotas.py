@@ -1,0 +1,102 @@
+"""
+Rate-limit arithmetic: (state, now) → (verdict, new state). Time is monotonic nanoseconds.
+
+`gcra` allows a burst, then a steady pace, and remembers one instant. `sliding_window` never allows
+more than N in any window and remembers N instants; it is for products that promise exactly that.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import StrEnum
+
+NANOS_PER_SECOND = 1_000_000_000
+MAX_WINDOW_COUNT = 1000  # instants a sliding window may have to remember
+MAX_COUNT = 1_000_000_000
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_RATE = re.compile(r"(?P<count>[1-9][0-9]{0,9})/(?P<unit>second|minute|hour|day)")
+
+
+class Algorithm(StrEnum):
+    """How a limit is counted."""
+
+    GCRA = "gcra"
+    SLIDING_WINDOW = "sliding_window"
+
+
+class Subject(StrEnum):
+    """Whose requests a limit counts together."""
+
+    KEY = "key"
+    ORGANIZATION = "organization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `count` requests a `period`; `name` tells limits of one subject apart."""
+
+    name: str
+    subject: Subject
+    algorithm: Algorithm
+    count: int
+    period_ns: int
+    burst: int  # requests allowed at once (gcra)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one limit says; durations in nanoseconds."""
+
+    allowed: bool
+    limit: Limit
+    remaining: int  # requests that would pass right now, after this one
+    reset_ns: int  # until the full allowance is back
+    retry_ns: int  # until one more request would pass; 0 when allowed
+
+
+State = int | tuple[int, ...]  # gcra: theoretical arrival time; sliding window: instants, oldest first
+
+
+def parse_rate(text: str) -> tuple[int, int] | None:
+    """Read `10/minute` as (count, period in nanoseconds)."""
+    match = _RATE.fullmatch(text)
+    if match is None or int(match["count"]) > MAX_COUNT:
+        return None
+    return int(match["count"]), _SECONDS[match["unit"]] * NANOS_PER_SECOND
+
+
+def spend(limit: Limit, state: State | None, now: int) -> tuple[Verdict, State]:
+    """Ask for one request; the returned state is to be kept only when every limit allowed it."""
+    if limit.algorithm is Algorithm.GCRA:
+        return _gcra(limit, state if isinstance(state, int) else now, now)
+    return _sliding_window(limit, state if isinstance(state, tuple) else (), now)
+
+
+def forgettable(limit: Limit, state: State, now: int) -> bool:
+    """Whether dropping the state would change nothing."""
+    if isinstance(state, int):
+        return state <= now
+    return not state or state[-1] <= now - limit.period_ns
+
+
+def _gcra(limit: Limit, arrival: int, now: int) -> tuple[Verdict, State]:
+    # Rounded up, so that rounding never lets more through than was promised.
+    interval = -(-limit.period_ns // limit.count)
+    capacity = interval * limit.burst
+    after = max(arrival, now) + interval
+    excess = after - now - capacity
+    if excess > 0:
+        return Verdict(False, limit, 0, arrival - now, excess), arrival
+    return Verdict(True, limit, -excess // interval, after - now, 0), after
+
+
+def _sliding_window(limit: Limit, instants: tuple[int, ...], now: int) -> tuple[Verdict, State]:
+    # Half-open: a request made exactly one period ago no longer counts.
+    live = instants[bisect_right(instants, now - limit.period_ns) :]
+    if len(live) >= limit.count:
+        retry = live[-limit.count] + limit.period_ns - now
+        return Verdict(False, limit, 0, live[-1] + limit.period_ns - now, retry), live
+    return Verdict(True, limit, limit.count - len(live) - 1, limit.period_ns, 0), (*live, now)

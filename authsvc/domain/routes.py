@@ -1,0 +1,134 @@
+"""
+Method and path → route.
+
+Segments are compared exactly, so a path is looked at only when every proxy and framework would read
+it the same way; anything else is refused (`plain_path`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_PATH_LENGTH = 8192
+MAX_SEGMENTS = 128
+
+_METHOD = re.compile(r"[A-Z]{1,20}")
+# `/`-separated non-empty segments of pchar (RFC 3986), with an optional slash at the end. A percent
+# escape must be needed: not of a slash, backslash, dot or unreserved character, not of a control, and
+# not of the percent sign itself, which a second decoding would turn into any of these.
+_ESCAPE = r"%(?:2[0-46-9A-Ca-c]|3[A-Fa-f]|40|5[BDEbde]|60|7[B-Db-d]|[89A-Fa-f][0-9A-Fa-f])"
+_SEGMENT = rf"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|{_ESCAPE})+"
+_PLAIN = re.compile(rf"/(?:{_SEGMENT}/)*(?:{_SEGMENT})?")
+# `..;x` is `..` to servers that cut path parameters off.
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:[/;]|$)")
+_TEMPLATE_SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+REST = "**"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What one method and path pattern asks of a key."""
+
+    method: str | None  # None: any
+    path: str  # literal segments, `{parameter}` segments, `**` at the end for one or more further segments
+    scopes: tuple[str, ...]  # all must hold
+    kinds: frozenset[str] | None  # None: any kind whose ceiling covers the scopes
+    environment: str | None
+    public: bool
+    preflight: bool
+
+    @property
+    def name(self) -> str:
+        """Return the route as people write it, for explanations and usage."""
+        return f"{self.method or 'ANY'} {self.path}"
+
+
+def plain_path(target: str) -> str | None:
+    """Return the path of a request target, before the first `?`; None when it could be read in two ways."""
+    path, _, query = target.partition("?")
+    if len(target) > MAX_PATH_LENGTH or "#" in query or _PLAIN.fullmatch(path) is None:
+        return None
+    if "/." in path and _DOT_SEGMENT.search(path) is not None:
+        return None
+    return path if path.count("/") <= MAX_SEGMENTS else None
+
+
+def valid_method(method: str) -> bool:
+    """Whether text can be an HTTP method here."""
+    return _METHOD.fullmatch(method) is not None
+
+
+def template_error(path: str) -> str | None:
+    """Say what is wrong with a route's path, or None."""
+    if not path.startswith("/"):
+        return "a path starts with /"
+    *body, last = path[1:].split("/")
+    if REST in body:
+        return f"{REST} may only be the last segment"
+    for segment in [*body, *([] if last == REST else [last])]:
+        if ("{" in segment or "}" in segment) and _TEMPLATE_SEGMENT.fullmatch(segment) is None:
+            return f"segment {segment!r} must be literal text or one {{parameter}}"
+    literal = _TEMPLATE_SEGMENT.sub("x", path.removesuffix(REST))
+    return None if plain_path(literal) == literal else "the path would never match: write it as a client sends it"
+
+
+class _Node:
+    """One position in the tree of segments."""
+
+    __slots__ = ("children", "parameter", "rest", "routes")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.routes: dict[str | None, Route] = {}
+        self.rest: dict[str | None, Route] = {}
+
+
+class RouteTable:
+    """All routes of an API. Literal segments win over parameters, both over `**`, a named method over any."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._literal: dict[tuple[str, str], Route] = {}
+        self._root = _Node()
+        for route in self.routes:
+            self._add(route)
+
+    def find(self, method: str, path: str) -> Route | None:
+        """Return the route for a plain path, or None."""
+        # Most requests of most APIs hit a route without parameters: one lookup, no splitting.
+        return self._literal.get((method, path)) or _walk(self._root, path[1:].split("/"), 0, method)
+
+    def _add(self, route: Route) -> None:
+        node = self._root
+        segments = route.path[1:].split("/")
+        rest = segments[-1] == REST
+        for segment in segments[:-1] if rest else segments:
+            if segment.startswith("{"):
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            else:
+                node = node.children.setdefault(segment, _Node())
+        leaf = node.rest if rest else node.routes
+        if route.method in leaf:
+            message = f"two routes for {route.name}"
+            raise ValueError(message)
+        leaf[route.method] = route
+        if route.method is not None and not rest and "{" not in route.path:
+            self._literal[route.method, route.path] = route
+
+
+def _walk(node: _Node, segments: list[str], depth: int, method: str) -> Route | None:
+    if depth == len(segments):
+        return node.routes.get(method) or node.routes.get(None)
+    segment = segments[depth]
+    child = node.children.get(segment)
+    found = _walk(child, segments, depth + 1, method) if child is not None else None
+    # An empty last segment (a trailing slash) is no value for a parameter.
+    if found is None and segment:
+        if node.parameter is not None:
+            found = _walk(node.parameter, segments, depth + 1, method)
+        found = found or node.rest.get(method) or node.rest.get(None)
+    return found

@@ -1,0 +1,1 @@
+"""Wire to values and back: one module a service."""

@@ -1,0 +1,1 @@
+"""The database: tables, migrations, and the one store over both of its kinds."""
