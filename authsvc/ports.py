@@ -41,6 +41,26 @@ class KeyStore(Protocol):
         """Return the end of the change log."""
 
 
+class Absent:
+    """Says of a digest that nothing is stored under it."""
+
+
+ABSENT = Absent()
+
+
+class KeyCache(Protocol):
+    """Keys as they are known without waiting, and the way to wait for more. All faults are `UnavailableError`."""
+
+    def get(self, digest: Digest) -> Bearer | Absent | None:
+        """Return the bearer, or that there is none; None when only `fetch` can tell. Any thread may call it."""
+
+    async def fetch(self, digests: Sequence[Digest], budget: float, at_least: Revision | None) -> Bearer | None:
+        """Return the bearer within `budget` seconds; None when there is none."""
+
+    def invalidate(self, revision: Revision, *targets: str) -> None:
+        """Forget what is known of these key and organization ids from before the revision."""
+
+
 class Clock(Protocol):
     """Time, injected."""
 
