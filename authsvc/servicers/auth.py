@@ -1,0 +1,212 @@
+"""AuthService: the door for backends. A denial is a response; RPC errors are for faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from authsvc_client.v1.auth_service_pb2 import (
+    AuthenticateRequest,
+    AuthenticateResponse,
+    AuthorizeRequest,
+    AuthorizeResponse,
+    BatchAuthorizeError,
+    BatchAuthorizeItem,
+    BatchAuthorizeRequest,
+    BatchAuthorizeResponse,
+    BatchAuthorizeResult,
+)
+from google.protobuf.message import DecodeError, Message
+
+from authsvc.domain.api import Apis
+from authsvc.domain.decision import Deny, Outcome
+from authsvc.domain.errors import InvalidInputError
+from authsvc.domain.question import Question, Settled
+from authsvc.servicers import auth_wire, faults
+from authsvc.servicers.decision_ids import DecisionIds
+from authsvc.servicers.method import Method, Refusal, Waiting
+from authsvc.telemetry import DecisionCounters
+from authsvc.usecases.authorize import Authorize, Miss
+
+MAX_BATCH = 100
+_MAX_CORRELATION_ID = 128
+
+RequestT = TypeVar("RequestT", bound=AuthenticateRequest | AuthorizeRequest)
+ResponseT = TypeVar("ResponseT", bound=AuthenticateResponse | AuthorizeResponse)
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+class AuthDoor:
+    """What the three methods share: asking, counting, and the decision's message."""
+
+    def __init__(self, apis: Apis, authorize: Authorize, counters: DecisionCounters, stale: Callable[[], bool]) -> None:
+        self.apis = apis
+        self._authorize = authorize
+        self._counters = counters
+        self._stale = stale
+        self._ids = DecisionIds()
+
+    def ask(self, question: Question | Settled) -> Outcome | Miss:
+        """Answer without waiting, or say what must be loaded."""
+        if isinstance(question, Settled):
+            return Outcome(api=question.api, decision=question.decision, bearer=None)
+        return self._authorize.now(question)
+
+    async def wait(self, miss: Miss, budget: float) -> Outcome:
+        """Load and answer."""
+        return await self._authorize.later(miss, budget)
+
+    def respond(self, outcome: Outcome, response: type[ResponseT]) -> ResponseT:
+        """Count the decision and put it into words."""
+        decision = outcome.decision
+        reason = decision.reason.value if isinstance(decision, Deny) else "ok"
+        self._counters.count("" if outcome.api is None else outcome.api.name, reason)
+        message = auth_wire.decision(outcome, self._ids.next(), stale=self._stale())
+        return response(decision=message, principal=auth_wire.principal(outcome))
+
+
+def refusal(error: BaseException) -> Refusal:
+    """Return a fault as an RPC error with a text that is safe to send."""
+    faults.report(error)
+    return Refusal(*faults.status_of(error))
+
+
+class Single(Generic[RequestT, ResponseT]):
+    """`Authenticate` or `Authorize`: one question, one answer."""
+
+    def __init__(
+        self,
+        door: AuthDoor,
+        path: str,
+        request: type[RequestT],
+        response: type[ResponseT],
+        read: Callable[[Apis, RequestT], Question | Settled],
+    ) -> None:
+        self.path = path
+        self._door = door
+        self._request = request
+        self._response = response
+        self._read = read
+
+    def now(self, payload: bytes) -> bytes | Refusal | Waiting[Miss]:
+        """See `Method`."""
+        try:
+            answer = self._door.ask(self._read(self._door.apis, _parse(self._request, payload)))
+            if isinstance(answer, Miss):
+                return Waiting(answer)
+            return self._door.respond(answer, self._response).SerializeToString()
+        except Exception as error:  # noqa: BLE001 - every fault has one table
+            return refusal(error)
+
+    async def later(self, waiting: Waiting[Miss], budget: float) -> bytes | Refusal:
+        """See `Method`."""
+        try:
+            outcome = await self._door.wait(waiting.work, budget)
+            return self._door.respond(outcome, self._response).SerializeToString()
+        except Exception as error:  # noqa: BLE001 - every fault has one table
+            return refusal(error)
+
+    def fault(self, error: BaseException) -> Refusal:
+        """See `Method`."""
+        return refusal(error)
+
+
+Batch = list[tuple[str, Outcome | Miss | Exception]]
+
+
+class BatchAuthorize:
+    """Many questions, each with its own answer or its own error; none fails the others."""
+
+    path = "/authsvc.v1.AuthService/BatchAuthorize"
+
+    def __init__(self, door: AuthDoor) -> None:
+        self._door = door
+
+    def now(self, payload: bytes) -> bytes | Refusal | Waiting[Batch]:
+        """See `Method`."""
+        try:
+            batch = [(item.correlation_id, self._ask(item.request)) for item in _items(payload)]
+            if any(isinstance(answer, Miss) for _, answer in batch):
+                return Waiting(batch)
+            return self._respond(batch)
+        except Exception as error:  # noqa: BLE001 - every fault has one table
+            return refusal(error)
+
+    async def later(self, waiting: Waiting[Batch], budget: float) -> bytes | Refusal:
+        """See `Method`. What was answered at once stays answered; the rest is loaded together."""
+        try:
+            answers = await asyncio.gather(*(self._settle(answer, budget) for _, answer in waiting.work))
+            return self._respond([(name, answer) for (name, _), answer in zip(waiting.work, answers, strict=True)])
+        except Exception as error:  # noqa: BLE001 - every fault has one table
+            return refusal(error)
+
+    def fault(self, error: BaseException) -> Refusal:
+        """See `Method`."""
+        return refusal(error)
+
+    def _ask(self, request: AuthorizeRequest) -> Outcome | Miss | Exception:
+        try:
+            return self._door.ask(auth_wire.authorization(self._door.apis, request))
+        except Exception as error:  # noqa: BLE001 - it becomes this item's error
+            return error
+
+    async def _settle(self, answer: Outcome | Miss | Exception, budget: float) -> Outcome | Miss | Exception:
+        if not isinstance(answer, Miss):
+            return answer
+        try:
+            return await self._door.wait(answer, budget)
+        except Exception as error:  # noqa: BLE001 - it becomes this item's error
+            return error
+
+    def _respond(self, batch: Batch) -> bytes:
+        results = [self._result(name, answer) for name, answer in batch]
+        return BatchAuthorizeResponse(results=results).SerializeToString()
+
+    def _result(self, correlation_id: str, answer: Outcome | Miss | Exception) -> BatchAuthorizeResult:
+        if isinstance(answer, Outcome):
+            response = self._door.respond(answer, AuthorizeResponse)
+            return BatchAuthorizeResult(correlation_id=correlation_id, response=response)
+        error = answer if isinstance(answer, Exception) else AssertionError()
+        told = refusal(error)
+        code: int = told.code.value[0]
+        return BatchAuthorizeResult(
+            correlation_id=correlation_id, error=BatchAuthorizeError(code=code, message=told.text)
+        )
+
+
+def _items(payload: bytes) -> Sequence[BatchAuthorizeItem]:
+    items = _parse(BatchAuthorizeRequest, payload).items
+    if len(items) > MAX_BATCH:
+        raise InvalidInputError(f"items: at most {MAX_BATCH}")
+    if any(len(item.correlation_id) > _MAX_CORRELATION_ID for item in items):
+        raise InvalidInputError(f"correlation_id: at most {_MAX_CORRELATION_ID} bytes")
+    return items
+
+
+def _parse(message: type[MessageT], payload: bytes) -> MessageT:
+    try:
+        return message.FromString(payload)
+    except DecodeError:
+        raise InvalidInputError("the request cannot be read") from None
+
+
+def auth_methods(door: AuthDoor) -> tuple[Method[Miss], Method[Miss], Method[Batch]]:
+    """Return the methods of AuthService."""
+    return (
+        Single(
+            door,
+            "/authsvc.v1.AuthService/Authenticate",
+            AuthenticateRequest,
+            AuthenticateResponse,
+            auth_wire.authentication,
+        ),
+        Single(
+            door,
+            "/authsvc.v1.AuthService/Authorize",
+            AuthorizeRequest,
+            AuthorizeResponse,
+            auth_wire.authorization,
+        ),
+        BatchAuthorize(door),
+    )

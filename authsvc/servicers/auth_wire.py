@@ -1,0 +1,169 @@
+"""AuthService's messages ⇄ domain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from authsvc_client.v1.auth_service_pb2 import AuthenticateRequest, AuthorizeRequest
+from authsvc_client.v1.decision_pb2 import (
+    VERDICT_ALLOW,
+    VERDICT_DENY,
+    Decision,
+    Principal,
+    RateLimit,
+    RequestContext,
+)
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from authsvc.domain import routes
+from authsvc.domain.api import DEFAULT_ERRORS, Api, Apis, bare_host
+from authsvc.domain.decision import Bearer, Deny, Outcome, Purpose
+from authsvc.domain.errors import InvalidInputError
+from authsvc.domain.key_text import presentable
+from authsvc.domain.keys import Revision
+from authsvc.domain.question import MALFORMED, PUBLIC, Question, Settled, environment_of
+from authsvc.domain.quotas import NANOS_PER_SECOND, Verdict
+from authsvc.domain.reasons import WORDING, Reason
+from authsvc.domain.scopes import MAX_SCOPES
+from authsvc.servicers.rate_headers import retry_after
+
+_MAX_FIELD = 512  # bytes of any text whose own bound is not tighter
+_MICROS_PER_SECOND = 1_000_000
+_NANOS_PER_MICRO = 1000
+_OK = 200
+
+
+def authentication(apis: Apis, request: AuthenticateRequest) -> Question | Settled:
+    """Read the question: who is this? Raises `InvalidInputError`."""
+    api = _api(apis, request.api, request.context)
+    return _question(api, request, Purpose.AUTHENTICATE, route=None, required=())
+
+
+def authorization(apis: Apis, request: AuthorizeRequest) -> Question | Settled:
+    """Read the question: may they do this? Raises `InvalidInputError`."""
+    api = _api(apis, request.api, request.context)
+    if bool(request.required_scopes) == bool(request.method or request.path):
+        raise InvalidInputError("name either required_scopes, or method and path")
+    if request.required_scopes:
+        return _question(api, request, Purpose.AUTHORIZE, route=None, required=_scopes(api, request.required_scopes))
+    path = routes.plain_path(request.path)
+    if path is None or not routes.valid_method(request.method):
+        return Settled(api=api, decision=MALFORMED)
+    route = api.routes.find(request.method, path)
+    if route is not None and route.public:
+        return Settled(api=api, decision=PUBLIC)
+    return _question(api, request, Purpose.AUTHORIZE, route=route, required=None if route is None else route.scopes)
+
+
+def _api(apis: Apis, name: str, context: RequestContext) -> Api:
+    api = apis.by_name.get(name) if name else apis.by_host.get(bare_host(context.host))
+    if api is None:
+        raise InvalidInputError("api: no such API")
+    return api
+
+
+def _scopes(api: Api, scopes: Sequence[str]) -> tuple[str, ...]:
+    if len(scopes) > MAX_SCOPES:
+        raise InvalidInputError(f"required_scopes: at most {MAX_SCOPES}")
+    if not all(scope in api.scopes for scope in scopes):
+        # A scope nobody can be granted would let full-access keys pass and hide the caller's typo.
+        raise InvalidInputError("required_scopes: not in the API's catalogue")
+    return tuple(scopes)
+
+
+def _question(
+    api: Api,
+    request: AuthenticateRequest | AuthorizeRequest,
+    purpose: Purpose,
+    *,
+    route: routes.Route | None,
+    required: tuple[str, ...] | None,
+) -> Question:
+    context = request.context
+    organization_id = request.organization_id if isinstance(request, AuthorizeRequest) else ""
+    for text in (organization_id, context.environment, context.origin, context.source_ip):
+        if len(text) > _MAX_FIELD:
+            raise InvalidInputError(f"a field is longer than {_MAX_FIELD} bytes")
+    return Question(
+        api=api,
+        purpose=purpose,
+        key=request.credential if presentable(request.credential) else None,
+        route=route,
+        required=required,
+        environment=environment_of(
+            api, context.environment if context.HasField("environment") else None, route, context.host
+        ),
+        origin=context.origin if context.HasField("origin") else None,
+        source_ip=context.source_ip if context.HasField("source_ip") else None,
+        organization_id=organization_id or None,
+        spends=request.spend_rate_limit if isinstance(request, AuthenticateRequest) else True,
+        at_least=_revision(request.at_least_revision),
+    )
+
+
+def _revision(text: str) -> Revision | None:
+    if not text:
+        return None
+    epoch, _, seq = text.rpartition(":")
+    if not epoch or not seq.isdecimal() or not seq.isascii() or len(text) > _MAX_FIELD:
+        raise InvalidInputError("at_least_revision: not of the form epoch:seq")
+    return Revision(epoch=epoch, seq=int(seq))
+
+
+def decision(outcome: Outcome, decision_id: str, *, stale: bool) -> Decision:
+    """Return the decision's message."""
+    bearer, verdicts = outcome.bearer, outcome.decision.verdicts
+    message = Decision(
+        decision_id=decision_id,
+        revision="" if bearer is None else str(bearer.as_of),
+        stale=stale,
+        rate_limit=_rate_limit(verdicts[0]) if verdicts else None,
+    )
+    if not isinstance(outcome.decision, Deny):
+        message.verdict, message.http_status = VERDICT_ALLOW, _OK
+        return message
+    reason, api = outcome.decision.reason, outcome.api
+    message.verdict, message.reason, message.message = VERDICT_DENY, reason.value, WORDING[reason].message
+    message.http_status = (DEFAULT_ERRORS[reason] if api is None else api.error(reason)).status
+    message.required_scope = outcome.decision.required_scope or ""
+    if reason is Reason.RATE_LIMITED:
+        message.retry_after.seconds = retry_after(verdicts)
+    return message
+
+
+def principal(outcome: Outcome) -> Principal | None:
+    """Return whom an allow is about; nobody on a refusal, nor on a public route."""
+    bearer = outcome.bearer
+    if bearer is None or isinstance(outcome.decision, Deny):
+        return None
+    record = bearer.record
+    expires_at = _first_end(bearer)
+    return Principal(
+        api=record.api,
+        organization_id=record.organization_id,
+        key_id=record.id,
+        kind=record.kind,
+        environment=record.environment or "",
+        scopes=sorted(bearer.scopes or ()),
+        full_access=bearer.scopes is None,
+        metadata=record.metadata,
+        expires_at=None if expires_at is None else timestamp(expires_at),
+    )
+
+
+def timestamp(micros: int) -> Timestamp:
+    """Return an instant's message."""
+    seconds, rest = divmod(micros, _MICROS_PER_SECOND)
+    return Timestamp(seconds=seconds, nanos=rest * _NANOS_PER_MICRO)
+
+
+def _first_end(bearer: Bearer) -> int | None:
+    ends = [end for end in (bearer.record.expires_at, bearer.record.grace_ends_at) if end is not None]
+    return min(ends, default=None)
+
+
+def _rate_limit(verdict: Verdict) -> RateLimit:
+    seconds, nanos = divmod(verdict.reset_ns, NANOS_PER_SECOND)
+    reset = Duration(seconds=seconds, nanos=nanos)
+    return RateLimit(limit=verdict.limit.count, remaining=verdict.remaining, reset=reset)

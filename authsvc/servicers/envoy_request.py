@@ -1,0 +1,62 @@
+"""Envoy's CheckRequest → domain values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from authsvc.domain.question import HttpRequest
+from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest, HeaderMap
+
+IDENTITY_PREFIX = "x-authsvc-"
+
+_CONTROL = re.compile(r"[\0\r\n]")
+
+
+class MalformedRequestError(Exception):
+    """The request is not what a proxy sends."""
+
+
+def http_request(payload: bytes) -> HttpRequest:
+    """Read a CheckRequest. Raises `MalformedRequestError`."""
+    try:
+        attributes = CheckRequest.FromString(payload).attributes
+        http = attributes.request.http
+        # With `encode_raw_headers` Envoy fills `header_map` instead.
+        headers = http.headers or _joined(http.header_map)
+    except Exception as error:
+        # Whatever the parser objects to; invalid UTF-8 in a field is such a thing.
+        raise MalformedRequestError from error
+    return HttpRequest(
+        method=http.method,
+        target=http.path,
+        host=http.host,
+        headers=headers,
+        peer=attributes.source.address.socket_address.address or None,
+        extensions=attributes.context_extensions,
+    )
+
+
+def carries_control(headers: Mapping[str, str], but: frozenset[str]) -> bool:
+    """Whether any header, but those that are judged elsewhere, has a line break or NUL in its value."""
+    # One look at all values together is enough for nearly every request.
+    if "".join(headers.values()).isprintable():
+        return False
+    return any(_CONTROL.search(value) for name, value in headers.items() if name not in but)
+
+
+def forged(payload: bytes, headers: Mapping[str, str]) -> list[str]:
+    """Return the client's headers that could pass for ours, spelled with underscores too."""
+    if b"authsvc" not in payload:
+        return []
+    return [name for name in headers if name.replace("_", "-").startswith(IDENTITY_PREFIX)]
+
+
+def _joined(header_map: HeaderMap) -> Mapping[str, str]:
+    # Repeated headers are joined as Envoy joins them: a credential that is there twice contains a comma.
+    joined: dict[str, str] = {}
+    for header in header_map.headers:
+        name = header.key.lower()
+        value = header.raw_value.decode() if header.raw_value else header.value
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined

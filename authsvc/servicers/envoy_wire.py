@@ -1,0 +1,224 @@
+"""
+Domain values → Envoy's CheckResponse.
+
+Which combination of status and body means what to Envoy is easy to get wrong: an empty response, a
+denial with code 0, an RPC error and an `error_response` can all be an allow. So two functions build
+answers, `allow` and `deny`, and each sets code and body together.
+
+Serialized protobuf messages concatenate: parsing the concatenation merges them. An answer is put
+together from parts that were serialized once: per API, per group of like keys, per key, and a tail
+in which only the decision id changes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.wrappers_pb2 import BoolValue
+from google.rpc.status_pb2 import Status
+
+from authsvc.domain import dialect, origins
+from authsvc.domain.api import DEFAULT_ERRORS, Api
+from authsvc.domain.decision import Allow, Bearer, Deny
+from authsvc.domain.reasons import WORDING, Reason
+from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
+    CheckResponse,
+    DeniedHttpResponse,
+    HeaderValue,
+    HeaderValueOption,
+    HttpStatus,
+    OkHttpResponse,
+)
+from authsvc.servicers.decision_ids import LENGTH
+from authsvc.servicers.rate_headers import rate_headers, retry_after
+
+# What the upstream is told; on every allow all of them are set, so that no client can set any.
+IDENTITY_HEADERS = (
+    "x-authsvc-organization",
+    "x-authsvc-key-id",
+    "x-authsvc-kind",
+    "x-authsvc-environment",
+    "x-authsvc-scopes",
+    "x-authsvc-decision-id",
+)
+DECISION_ID = IDENTITY_HEADERS[-1]
+ALLOWED = "ok"  # the reason of an allow, in metrics and metadata
+
+# google.rpc.Code by the reason, whatever HTTP status an API words it with. Every other reason is 7.
+_GRPC_CODE = {
+    Reason.UNAUTHORIZED: 16,
+    Reason.INVALID_KEY: 16,
+    Reason.BAD_REQUEST: 3,
+    Reason.RATE_LIMITED: 8,
+    Reason.UNAVAILABLE: 14,
+}
+_PERMISSION_DENIED = 7
+_UNAUTHENTICATED_STATUS = 401
+_UNAVAILABLE_RETRY_AFTER = 1  # seconds
+
+# Stands for the decision id while a part is serialized, and is as long, so that every length is right.
+# Random, so that no configured text contains it.
+_MARK = secrets.token_hex(LENGTH // 2)
+
+
+def allow(api: Api, decision: Allow, bearer: Bearer | None, decision_id: str, forged: Sequence[str]) -> bytes:
+    """Return the answer that lets a request pass; `forged` are client headers that must not."""
+    if bearer is None:
+        return _public(api) + _remove(forged) if forged else _public(api)
+    rendered = bearer.rendered or _render(bearer)
+    answer = b"".join((_allow_head(api), *rendered, decision_id.encode().join(_ALLOW_TAIL)))
+    if decision.verdicts:
+        headers = rate_headers(api.rate_headers, decision.verdicts)
+        answer += CheckResponse(
+            ok_response=OkHttpResponse(response_headers_to_add=map(_option, headers))
+        ).SerializeToString()
+    return answer + _remove(forged) if forged else answer
+
+
+def deny(
+    api: Api | None, decision: Deny, bearer: Bearer | None, decision_id: str, *, origin: str | None, grpc: bool
+) -> bytes:
+    """Return the answer that stops a request. `origin` is the browser's; `grpc` tells a gRPC client."""
+    reason, verdicts = decision.reason, decision.verdicts
+    wait = retry_after(verdicts) if reason is Reason.RATE_LIMITED else None
+    parts = [decision_id.encode().join(_deny_parts(api, reason, decision.required_scope, wait, grpc=grpc))]
+    if bearer is not None:
+        parts.append((bearer.rendered or _render(bearer))[-1])
+    headers = rate_headers(api.rate_headers, verdicts) if api is not None and verdicts else []
+    if origin is not None and api is not None:
+        headers += _cors(api, bearer, origin)
+    if headers:
+        parts.append(
+            CheckResponse(denied_response=DeniedHttpResponse(headers=map(_option, headers))).SerializeToString()
+        )
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _deny_parts(
+    api: Api | None, reason: Reason, required_scope: str | None, wait: int | None, *, grpc: bool
+) -> tuple[bytes, ...]:
+    template = DEFAULT_ERRORS[reason] if api is None else api.error(reason)
+    wait = _UNAVAILABLE_RETRY_AFTER if reason is Reason.UNAVAILABLE else wait
+    values = {
+        "reason": reason.value,
+        "message": WORDING[reason].message,
+        "status": str(template.status),
+        "required_scope": required_scope or "",
+        "decision_id": _MARK,
+        "retry_after": "" if wait is None else str(wait),
+    }
+    headers = [("content-type", template.content_type), ("cache-control", "no-store"), (DECISION_ID, _MARK)]
+    if template.status == _UNAUTHENTICATED_STATUS:
+        headers.append(("www-authenticate", "Bearer" if api is None else api.challenge))
+    if wait is not None:
+        headers.append(("retry-after", str(wait)))
+    code = _GRPC_CODE.get(reason, _PERMISSION_DENIED)
+    if grpc:
+        # Without it Envoy derives the code from the HTTP status, and makes UNAVAILABLE of 429.
+        headers.append(("grpc-status", str(code)))
+    response = CheckResponse(
+        status=Status(code=code, message=reason.value),
+        denied_response=DeniedHttpResponse(
+            status=HttpStatus(code=template.status),
+            headers=map(_option, (*headers, *template.headers)),
+            body=dialect.render(template, values),
+        ),
+        dynamic_metadata=_metadata(
+            {"decision_id": _MARK, "reason": reason.value, "api": "" if api is None else api.name}
+        ),
+    )
+    return tuple(response.SerializeToString(deterministic=True).split(_MARK.encode()))
+
+
+@lru_cache(maxsize=1024)
+def _allow_head(api: Api) -> bytes:
+    return CheckResponse(
+        status=Status(code=0),
+        ok_response=OkHttpResponse(headers_to_remove=_credential_headers(api)),
+        dynamic_metadata=_metadata({"api": api.name, "reason": ALLOWED}),
+    ).SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def _public(api: Api) -> bytes:
+    headers = CheckResponse(ok_response=OkHttpResponse(headers=[_option((name, "")) for name in IDENTITY_HEADERS]))
+    return _allow_head(api) + headers.SerializeToString()
+
+
+def _render(bearer: Bearer) -> tuple[bytes, ...]:
+    """Serialize a key's own part of an answer and keep it: (shared by like keys, headers, metadata)."""
+    record = bearer.record
+    scopes = "*" if bearer.scopes is None else " ".join(sorted(bearer.scopes))
+    organization, key_id = IDENTITY_HEADERS[:2]
+    own = [_option((organization, record.organization_id)), _option((key_id, record.id))]
+    bearer.rendered = (
+        _group(record.kind, record.environment or "", scopes),
+        CheckResponse(ok_response=OkHttpResponse(headers=own)).SerializeToString(),
+        CheckResponse(
+            dynamic_metadata=_metadata(
+                {
+                    "organization": record.organization_id,
+                    "key_id": record.id,
+                    "kind": record.kind,
+                    "environment": record.environment or "",
+                }
+            )
+        ).SerializeToString(),
+    )
+    return bearer.rendered
+
+
+@lru_cache(maxsize=16_384)
+def _group(kind: str, environment: str, scopes: str) -> bytes:
+    headers = [_option(header) for header in zip(IDENTITY_HEADERS[2:5], (kind, environment, scopes), strict=True)]
+    return CheckResponse(ok_response=OkHttpResponse(headers=headers)).SerializeToString()
+
+
+def _cors(api: Api, bearer: Bearer | None, origin: str) -> list[tuple[str, str]]:
+    """Let a browser read the refusal, where keys of this kind are meant for browsers."""
+    kinds = api.kinds.values() if bearer is None else [k for k in api.kinds.values() if k.name == bearer.record.kind]
+    if not any(kind.cors for kind in kinds) or origins.parse_origin(origin) is None:
+        return []
+    exposed = f"{DECISION_ID}, retry-after, www-authenticate"
+    return [
+        ("access-control-allow-origin", origin),
+        ("access-control-expose-headers", exposed),
+        ("vary", "origin"),
+    ]
+
+
+def _credential_headers(api: Api) -> list[str]:
+    return [source.header for source in api.credentials] if api.hide_credential else []
+
+
+def _remove(names: Iterable[str]) -> bytes:
+    # Envoy removes after setting, so a name that is also set must not be listed.
+    removed = [name for name in names if name not in IDENTITY_HEADERS]
+    return CheckResponse(ok_response=OkHttpResponse(headers_to_remove=removed)).SerializeToString()
+
+
+def _option(header: tuple[str, str]) -> HeaderValueOption:
+    # Both fields: Envoy 1.37.0 read `append_action` where others read `append`.
+    return HeaderValueOption(
+        header=HeaderValue(key=header[0], value=header[1]),
+        append=BoolValue(value=False),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+
+
+def _metadata(values: Mapping[str, str]) -> Struct:
+    return Struct(fields={name: Value(string_value=value) for name, value in values.items()})
+
+
+_ALLOW_TAIL = tuple(
+    CheckResponse(
+        ok_response=OkHttpResponse(headers=[_option((DECISION_ID, _MARK))]),
+        dynamic_metadata=_metadata({"decision_id": _MARK}),
+    )
+    .SerializeToString()
+    .split(_MARK.encode())
+)

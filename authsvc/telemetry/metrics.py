@@ -1,0 +1,77 @@
+"""Every metric's name and label. Readers call back for the plain counters; nothing is pushed from the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from authsvc.telemetry.counters import CacheCounters, DecisionCounters, ListenerCounters
+
+LOAD_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)  # seconds
+
+Read = Callable[[CallbackOptions], Iterable[Observation]]
+
+
+def load_histogram(meter: Meter) -> Callable[[float], None]:
+    """Return what takes the seconds a load of a key took."""
+    histogram = meter.create_histogram(
+        "authsvc.cache.load.duration",
+        unit="s",
+        description="Time the database took to answer for one key",
+        explicit_bucket_boundaries_advisory=LOAD_BUCKETS,
+    )
+    return histogram.record
+
+
+def observe_decisions(meter: Meter, doors: Sequence[DecisionCounters]) -> None:
+    """Publish decisions by API, door and reason."""
+
+    def read(_: CallbackOptions) -> Iterable[Observation]:
+        for door in doors:
+            for (api, reason), count in list(door.by_reason.items()):
+                yield Observation(count, {"api": api, "door": door.door, "reason": reason})
+
+    meter.create_observable_counter("authsvc.decisions", [read], description="Decisions taken")
+
+
+def observe_cache(
+    meter: Meter, counters: CacheCounters, size: Callable[[], int], staleness: Callable[[], float]
+) -> None:
+    """Publish what the cache did, how full it is and how old its word is."""
+    for name, description in (
+        ("hits", "Answers from a cached key"),
+        ("negative_hits", "Answers from a digest known to be absent"),
+        ("loads", "Keys asked of the database"),
+        ("joined", "Requests that joined a load under way"),
+        ("load_failures", "Loads that failed"),
+        ("load_timeouts", "Requests that waited for a load in vain"),
+        ("shed", "Requests refused because too many keys were being loaded"),
+        ("evictions", "Keys dropped to make room"),
+    ):
+        meter.create_observable_counter(f"authsvc.cache.{name}", [_attribute(counters, name)], description=description)
+    meter.create_observable_gauge(
+        "authsvc.cache.size", [lambda _: [Observation(size())]], description="Keys in the cache"
+    )
+    meter.create_observable_gauge(
+        "authsvc.cache.staleness",
+        [lambda _: [Observation(staleness())]],
+        unit="s",
+        description="Time since the database last answered",
+    )
+
+
+def observe_listener(meter: Meter, listener: str, counters: ListenerCounters) -> None:
+    """Publish what a listener did with calls besides answering them."""
+    labels = {"listener": listener}
+    for name in ("overloaded", "faults", "late", "cancelled", "unsent"):
+        meter.create_observable_counter(
+            f"authsvc.listener.{name}", [_attribute(counters, name, labels)], description=f"Calls that were {name}"
+        )
+    meter.create_observable_gauge(
+        "authsvc.listener.waiting", [_attribute(counters, "in_flight", labels)], description="Calls waiting for a load"
+    )
+
+
+def _attribute(source: object, name: str, labels: dict[str, str] | None = None) -> Read:
+    return lambda _: [Observation(getattr(source, name), labels)]
