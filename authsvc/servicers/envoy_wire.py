@@ -21,7 +21,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from google.rpc.status_pb2 import Status
 
 from authsvc.domain import dialect, origins
-from authsvc.domain.api import DEFAULT_ERRORS, Api
+from authsvc.domain.api import DEFAULT_ERRORS, Api, RateHeaders
 from authsvc.domain.decision import Allow, Bearer, Deny
 from authsvc.domain.reasons import WORDING, Reason
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
@@ -33,7 +33,7 @@ from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
     OkHttpResponse,
 )
 from authsvc.servicers.decision_ids import LENGTH
-from authsvc.servicers.rate_headers import rate_headers, retry_after
+from authsvc.servicers.rate_headers import RateState, rate_headers, rate_states, retry_after
 
 # What the upstream is told; on every allow all of them are set, so that no client can set any.
 IDENTITY_HEADERS = (
@@ -71,10 +71,7 @@ def allow(api: Api, decision: Allow, bearer: Bearer | None, decision_id: str, fo
     rendered = bearer.rendered or _render(bearer)
     answer = b"".join((_allow_head(api), *rendered, decision_id.encode().join(_ALLOW_TAIL)))
     if decision.verdicts:
-        headers = rate_headers(api.rate_headers, decision.verdicts)
-        answer += CheckResponse(
-            ok_response=OkHttpResponse(response_headers_to_add=map(_option, headers))
-        ).SerializeToString()
+        answer += _allow_rate(api.rate_headers, rate_states(decision.verdicts))
     return answer + _remove(forged) if forged else answer
 
 
@@ -87,7 +84,7 @@ def deny(
     parts = [decision_id.encode().join(_deny_parts(api, reason, decision.required_scope, wait, grpc=grpc))]
     if bearer is not None:
         parts.append((bearer.rendered or _render(bearer))[-1])
-    headers = rate_headers(api.rate_headers, verdicts) if api is not None and verdicts else []
+    headers = rate_headers(api.rate_headers, rate_states(verdicts)) if api is not None else []
     if origin is not None and api is not None:
         headers += _cors(api, bearer, origin)
     if headers:
@@ -141,6 +138,13 @@ def _allow_head(api: Api) -> bytes:
         ok_response=OkHttpResponse(headers_to_remove=_credential_headers(api)),
         dynamic_metadata=_metadata({"api": api.name, "reason": ALLOWED}),
     ).SerializeToString()
+
+
+@lru_cache(maxsize=16_384)
+def _allow_rate(wanted: RateHeaders, states: tuple[RateState, ...]) -> bytes:
+    # Most clients stay well below their limits, and then the numbers repeat.
+    headers = map(_option, rate_headers(wanted, states))
+    return CheckResponse(ok_response=OkHttpResponse(response_headers_to_add=headers)).SerializeToString()
 
 
 @lru_cache(maxsize=1024)

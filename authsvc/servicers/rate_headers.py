@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from authsvc.domain.api import RateHeaders
 from authsvc.domain.quotas import NANOS_PER_SECOND, Verdict
@@ -18,24 +19,49 @@ def retry_after(verdicts: Sequence[Verdict]) -> int:
     return max(1, *(whole_seconds(verdict.retry_ns) for verdict in verdicts))
 
 
-def rate_headers(wanted: RateHeaders, verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
+class RateState(NamedTuple):
+    """What the headers say of one limit; times are whole seconds, rounded up."""
+
+    name: str
+    quota: int
+    window: int
+    remaining: int
+    reset: int
+
+
+def rate_states(verdicts: Sequence[Verdict]) -> tuple[RateState, ...]:
+    """Return what the headers need: many verdicts share it, so answers can be kept by it."""
+    return tuple(
+        RateState(
+            verdict.limit.name,
+            verdict.limit.count,
+            whole_seconds(verdict.limit.period_ns),
+            verdict.remaining,
+            whole_seconds(verdict.reset_ns),
+        )
+        for verdict in verdicts
+    )
+
+
+def rate_headers(wanted: RateHeaders, states: Sequence[RateState]) -> list[tuple[str, str]]:
     """
     Return `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers) and `X-RateLimit-*`.
 
     The older family has room for one limit and tells the tightest, which is the first.
     """
     headers: list[tuple[str, str]] = []
-    if not verdicts:
+    if not states:
         return headers
     if wanted.standard:
-        states = (f'"{v.limit.name}";r={v.remaining};t={whole_seconds(v.reset_ns)}' for v in verdicts)
-        policies = (f'"{v.limit.name}";q={v.limit.count};w={whole_seconds(v.limit.period_ns)}' for v in verdicts)
-        headers += [("ratelimit", ", ".join(states)), ("ratelimit-policy", ", ".join(policies))]
-    if wanted.legacy:
-        tightest = verdicts[0]
         headers += [
-            ("x-ratelimit-limit", str(tightest.limit.count)),
+            ("ratelimit", ", ".join(f'"{state.name}";r={state.remaining};t={state.reset}' for state in states)),
+            ("ratelimit-policy", ", ".join(f'"{state.name}";q={state.quota};w={state.window}' for state in states)),
+        ]
+    if wanted.legacy:
+        tightest = states[0]
+        headers += [
+            ("x-ratelimit-limit", str(tightest.quota)),
             ("x-ratelimit-remaining", str(tightest.remaining)),
-            ("x-ratelimit-reset", str(whole_seconds(tightest.reset_ns))),
+            ("x-ratelimit-reset", str(tightest.reset)),
         ]
     return headers

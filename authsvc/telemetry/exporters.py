@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from threading import Thread
 from typing import Self
+from wsgiref.simple_server import WSGIServer
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Meter
@@ -20,20 +22,18 @@ _FLUSH_MILLIS = 2_000
 
 
 class Metrics:
-    """The SDK's provider with its readers; `close` waits at most two seconds for a collector."""
+    """The SDK's provider with its readers, without an endpoint where `host` is None; `close` waits at most two seconds for a collector."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str | None, port: int) -> None:
         registry = CollectorRegistry()
         readers: list[MetricReader] = [PrometheusMetricReader(registry=registry)]
         if any(os.environ.get(variable) for variable in _OTLP_VARIABLES):
             readers.append(_otlp_reader())
-        try:
-            self._http, self._thread = start_http_server(port, host, registry)
-        except OSError:
-            raise StartupError(
-                f"cannot listen on {host}:{port} for metrics: the address is in use or not ours"
-            ) from None
-        self.address = f"{host}:{self._http.server_port}"
+        self._http: tuple[WSGIServer, Thread] | None = None
+        self.address = "off"
+        if host is not None:
+            self._http = _listen(host, port, registry)
+            self.address = f"{host}:{self._http[0].server_port}"
         self._provider = MeterProvider(readers, Resource.create({"service.name": "authsvc"}), shutdown_on_exit=False)
         self.meter: Meter = self._provider.get_meter("authsvc")
 
@@ -42,15 +42,24 @@ class Metrics:
         # An absent collector is its own operator's concern: not an error of ours at every shutdown.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._provider.shutdown(timeout_millis=_FLUSH_MILLIS)
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        if self._http is not None:
+            server, thread = self._http
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _listen(host: str, port: int, registry: CollectorRegistry) -> tuple[WSGIServer, Thread]:
+    try:
+        return start_http_server(port, host, registry)
+    except OSError:
+        raise StartupError(f"cannot listen on {host}:{port} for metrics: the address is in use or not ours") from None
 
 
 def _otlp_reader() -> MetricReader:

@@ -1,0 +1,198 @@
+"""The composition root: builds the service from its parts, runs it, drains it. No logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from authsvc.cache import CachedKeyStore, CacheSettings
+from authsvc.clock import DatabaseClock
+from authsvc.config import Address, Config, Listener, Settings, admin_api, check_plaintext, peppers
+from authsvc.domain.api import Api, Apis
+from authsvc.domain.decision import Bearer, bearer_of
+from authsvc.domain.errors import StartupError
+from authsvc.domain.hashing import PepperSet
+from authsvc.domain.keys import KeyRecord, Revision
+from authsvc.heartbeat import Heartbeat
+from authsvc.limits import LocalLimiter
+from authsvc.listeners import options, standard
+from authsvc.listeners.standard import PeerCheck
+from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
+from authsvc.servicers.auth import AuthDoor, auth_methods
+from authsvc.servicers.ext_authz import Check
+from authsvc.servicers.health import Health
+from authsvc.stores import migrate
+from authsvc.stores.lock import single_process
+from authsvc.stores.sql import SqlStore
+from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, metrics
+from authsvc.telemetry.exporters import Metrics
+from authsvc.usecases.authorize import Authorize
+
+_LOG = logging.getLogger(__name__)
+
+# Seconds. The two that follow a SIGTERM stay below the 30 that Kubernetes waits by default.
+STALE_AFTER = 3.0  # without a word of the database answers say that they are stale
+SERVE_ON = 5.0  # after NOT_SERVING, so that clients can leave
+CLOSE_WITHIN = 10.0  # for calls in flight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Where a service listens, with the real ports."""
+
+    data: str
+    admin: str
+    metrics: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What the doors share."""
+
+    apis: Apis
+    admin_api: Api
+    pepper_set: PepperSet
+    store: SqlStore
+    cache: CachedKeyStore
+    clock: DatabaseClock
+    limiter: LocalLimiter
+    authorize: Authorize
+
+
+def database_url(settings: Settings) -> str:
+    """Return the URL of the database to serve from; the embedded one must have been made."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    if not settings.embedded_database.exists():
+        raise StartupError(f"{settings.embedded_database}: there is no database yet; run `authsvc init`")
+    return f"sqlite:///{settings.embedded_database.absolute()}"
+
+
+async def serve(
+    config: Config, settings: Settings, started: Callable[[Running], None], drain: float = SERVE_ON
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises `StartupError` when it cannot start."""
+    check_plaintext(settings, config)
+    async with AsyncExitStack() as stack:
+        url = database_url(settings)
+        if url.startswith("sqlite:///"):
+            stack.enter_context(single_process(Path(url.removeprefix("sqlite:///"))))
+        exported = stack.enter_context(_metrics(settings.metrics_listen))
+        parts = _parts(config, settings, url, exported)
+        stack.push_async_callback(parts.store.close)
+        health = Health()
+        heartbeat = _heartbeat(parts, health)
+        await health.start()
+        await heartbeat.first()
+        data, data_address = _data_server(config, settings, parts, health, exported)
+        admin, admin_address = _admin_server(config, settings, parts)
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await data.start()
+        await admin.start()
+        beating = asyncio.create_task(heartbeat.run())
+        started(Running(data=data_address, admin=admin_address, metrics=exported.address))
+        try:
+            await stop.wait()
+        finally:
+            await _drain(health, (admin, data), drain)
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+
+def _metrics(address: Address | None) -> Metrics:
+    return Metrics(None, 0) if address is None else Metrics(address.host, address.port)
+
+
+def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> Parts:
+    clock, limiter = DatabaseClock(), LocalLimiter()
+    pepper_set, administration = peppers.read(settings.pepper_file), admin_api()
+    store = SqlStore.open(url)
+    apis = {**config.apis.by_name, administration.name: administration}
+
+    def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:
+        api = apis.get(record.api)
+        return None if api is None else bearer_of(record, api, as_of)
+
+    counters = CacheCounters(metrics.load_histogram(exported.meter))
+    cache = CachedKeyStore(store, bearer_for, clock, _cache_settings(config), counters)
+    metrics.observe_cache(exported.meter, counters, cache.__len__, lambda: cache.staleness)
+    return Parts(
+        apis=config.apis,
+        admin_api=administration,
+        pepper_set=pepper_set,
+        store=store,
+        cache=cache,
+        clock=clock,
+        limiter=limiter,
+        authorize=Authorize(cache, pepper_set, limiter, clock),
+    )
+
+
+def _cache_settings(config: Config) -> CacheSettings:
+    return CacheSettings(
+        max_staleness=config.cache.max_staleness,
+        max_age=config.cache.max_age,
+        negative_age=config.cache.negative_age,
+        keys=config.cache.keys,
+        negatives=config.cache.negatives,
+    )
+
+
+def _heartbeat(parts: Parts, health: Health) -> Heartbeat:
+    async def admit() -> None:
+        await migrate.require(parts.store.database)
+        await parts.store.verify_peppers(parts.pepper_set)
+
+    async def told(answers: bool) -> None:  # noqa: FBT001 - the callback's only argument
+        await health.database(answers=answers)
+
+    return Heartbeat(parts.store, parts.cache, parts.clock, admit, told)
+
+
+def _data_server(
+    config: Config, settings: Settings, parts: Parts, health: Health, exported: Metrics
+) -> tuple[grpc.aio.Server, str]:
+    envoy, rpc, calls = DecisionCounters("envoy"), DecisionCounters("grpc"), ListenerCounters()
+    metrics.observe_decisions(exported.meter, (envoy, rpc))
+    metrics.observe_listener(exported.meter, "standard", calls)
+    door = AuthDoor(parts.apis, parts.authorize, rpc, lambda: parts.cache.staleness > STALE_AFTER)
+    server = standard.new_server(options.DATA)
+    methods = (Check(parts.apis, parts.authorize, envoy), *auth_methods(door))
+    standard.add_methods(server, methods, calls, _peer_check(config.data))
+    health.register(server)
+    return server, standard.bind(server, str(settings.listen), _credentials(config.data))
+
+
+def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
+    server = standard.new_server(options.ADMIN)
+    return server, standard.bind(server, str(settings.admin_listen), _credentials(config.admin))
+
+
+def _credentials(listener: Listener) -> grpc.ServerCredentials | None:
+    tls = listener.tls
+    if tls is None:
+        return None
+    files = TlsFiles(certificate=tls.certificate, key=tls.key, client_ca=tls.client_ca, reload_seconds=tls.reload)
+    return server_credentials(files)
+
+
+def _peer_check(listener: Listener) -> PeerCheck | None:
+    return named_peers(listener.tls.clients) if listener.tls is not None and listener.tls.clients else None
+
+
+async def _drain(health: Health, servers: tuple[grpc.aio.Server, ...], serve_on: float) -> None:
+    _LOG.info("draining")
+    await health.drain()
+    await asyncio.sleep(serve_on)
+    await asyncio.gather(*(server.stop(CLOSE_WITHIN) for server in servers))
+    _LOG.info("stopped")
