@@ -40,21 +40,27 @@ class LocalLimiter:
         return len(self._buckets)
 
     def _ask(self, bearer: Bearer, *, keep: bool) -> tuple[Verdict, ...]:
-        now = self._now()
+        now, allowed = self._now(), True
+        verdicts: list[Verdict] = []
+        states: list[State] = []
         with self._lock:
-            asked = [(bucket, limit, *spend(limit, self._state(bucket, limit), now)) for bucket, limit in bearer.limits]
-            verdicts = tuple(verdict for _, _, verdict, _ in asked)
-            if keep and all(verdict.allowed for verdict in verdicts):
-                for bucket, limit, _, state in asked:
-                    self._buckets[bucket] = (limit, state)
-                if len(self._buckets) > self._capacity:
+            buckets = self._buckets
+            for bucket, limit in bearer.limits:
+                kept = buckets.get(bucket)
+                # A limit that was changed starts afresh: its old state is in other units.
+                known = kept[1] if kept is not None and (kept[0] is limit or kept[0] == limit) else None
+                verdict, state = spend(limit, known, now)
+                allowed = allowed and verdict.allowed
+                verdicts.append(verdict)
+                states.append(state)
+            if keep and allowed:
+                for (bucket, limit), state in zip(bearer.limits, states, strict=True):
+                    buckets[bucket] = (limit, state)
+                if len(buckets) > self._capacity:
                     self._make_room(now)
-        return verdicts if len(verdicts) == 1 else tuple(sorted(verdicts, key=_tightness))
-
-    def _state(self, bucket: str, limit: Limit) -> State | None:
-        kept = self._buckets.get(bucket)
-        # A limit that was changed starts afresh: its old state is in other units.
-        return kept[1] if kept is not None and kept[0] == limit else None
+        if len(verdicts) > 1:
+            verdicts.sort(key=_tightness)
+        return tuple(verdicts)
 
     def _make_room(self, now: int) -> None:
         # Looking at every bucket is worth it once a second at most.

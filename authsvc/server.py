@@ -25,6 +25,7 @@ from authsvc.limits import LocalLimiter
 from authsvc.listeners import options, standard
 from authsvc.listeners.standard import PeerCheck
 from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
+from authsvc.servicers.administration import add_admin_services, admin_services
 from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
 from authsvc.servicers.health import Health
@@ -37,10 +38,9 @@ from authsvc.usecases.authorize import Authorize
 
 _LOG = logging.getLogger(__name__)
 
-# Seconds. The two that follow a SIGTERM stay below the 30 that Kubernetes waits by default.
+# Seconds.
 STALE_AFTER = 3.0  # without a word of the database answers say that they are stale
-SERVE_ON = 5.0  # after NOT_SERVING, so that clients can leave
-CLOSE_WITHIN = 10.0  # for calls in flight
+CLOSE_WITHIN = 10.0  # for calls in flight; with the drain before it less than the 30 that Kubernetes waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,10 @@ class Parts:
     limiter: LocalLimiter
     authorize: Authorize
 
+    def stale(self) -> bool:
+        """Whether the database has been silent for long enough to say so."""
+        return self.cache.staleness > STALE_AFTER
+
 
 def database_url(settings: Settings) -> str:
     """Return the URL of the database to serve from; the embedded one must have been made."""
@@ -75,9 +79,7 @@ def database_url(settings: Settings) -> str:
     return f"sqlite:///{settings.embedded_database.absolute()}"
 
 
-async def serve(
-    config: Config, settings: Settings, started: Callable[[Running], None], drain: float = SERVE_ON
-) -> None:
+async def serve(config: Config, settings: Settings, started: Callable[[Running], None], drain: float) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises `StartupError` when it cannot start."""
     check_plaintext(settings, config)
     async with AsyncExitStack() as stack:
@@ -165,7 +167,7 @@ def _data_server(
     envoy, rpc, calls = DecisionCounters("envoy"), DecisionCounters("grpc"), ListenerCounters()
     metrics.observe_decisions(exported.meter, (envoy, rpc))
     metrics.observe_listener(exported.meter, "standard", calls)
-    door = AuthDoor(parts.apis, parts.authorize, rpc, lambda: parts.cache.staleness > STALE_AFTER)
+    door = AuthDoor(parts.apis, parts.authorize, rpc, parts.stale)
     server = standard.new_server(options.DATA)
     methods = (Check(parts.apis, parts.authorize, envoy), *auth_methods(door))
     standard.add_methods(server, methods, calls, _peer_check(config.data))
@@ -174,7 +176,18 @@ def _data_server(
 
 
 def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
-    server = standard.new_server(options.ADMIN)
+    services = admin_services(
+        registry=parts.store,
+        cache=parts.cache,
+        peppers=parts.pepper_set,
+        apis=Apis([*parts.apis.by_name.values(), parts.admin_api]),
+        limiter=parts.limiter,
+        clock=parts.clock,
+        stale=parts.stale,
+        admits=_peer_check(config.admin),
+    )
+    server = standard.new_server(options.ADMIN, (services.access,))
+    add_admin_services(server, services)
     return server, standard.bind(server, str(settings.admin_listen), _credentials(config.admin))
 
 

@@ -21,13 +21,13 @@ else:
 _LOG = logging.getLogger("authsvc")
 
 
-def run(log_level: str = "INFO") -> None:
+def run(log_level: str, drain: float) -> None:
     """Serve until told to stop. Raises `StartupError`."""
     logs.configure(log_level.upper())
     settings = Settings.from_environment(os.environ)
     config = load(settings.config)
     with asyncio.Runner(loop_factory=_loop_factory) as runner:
-        runner.run(serve(config, settings, _announce))
+        runner.run(serve(config, settings, _announce, drain))
 
 
 def _announce(running: Running) -> None:

@@ -76,9 +76,9 @@ class RateHeaders:
     legacy: bool  # X-RateLimit-Limit, -Remaining and -Reset
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Api:
-    """One protected product."""
+    """One protected product. There is one object for each, so it compares and hashes by identity."""
 
     name: str
     hosts: frozenset[str]
@@ -129,5 +129,8 @@ class Apis:
 
 def bare_host(host: str) -> str:
     """Return a Host header's name, lower-cased and without its port; brackets of IPv6 stay."""
+    # Lower-casing makes ASCII letters of a few others (U+212A KELVIN SIGN), and `isdigit` knows more digits than 0-9.
+    if not host.isascii():
+        return host
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdigit() else host.lower()

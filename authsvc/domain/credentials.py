@@ -22,7 +22,9 @@ class CredentialSource:
         if self.scheme is not None:
             # Exactly one blank: slicing leaves a second one in the key, where it is not presentable.
             end = len(self.scheme) + 1
-            if value[:end].lower() != self.scheme + " ":
+            scheme = value[:end]
+            # ASCII first: lower-casing makes ASCII letters of a few others (U+212A KELVIN SIGN).
+            if not scheme.isascii() or scheme.lower() != self.scheme + " ":
                 return None
             value = value[end:]
         return value if presentable(value) else None

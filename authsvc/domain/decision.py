@@ -27,21 +27,21 @@ class Purpose(StrEnum):
     AUTHORIZE = "authorize"  # may they do this?
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Bearer:
     """
     A key record with what follows from it and its API alone, worked out once a load.
 
-    `rules` are those of `RULES` that this record can trip; `answer` is room for doors to keep what
-    they have rendered of it. Neither ever holds a decision.
+    `rules` are those of `RULES` that this record can trip. `rendered` is room for the Envoy door to
+    keep its own part of the answers to this key, which is why the class is not frozen.
     """
 
     record: KeyRecord
     scopes: frozenset[str] | None  # effective: granted, within the kind's ceiling; None: everything
     limits: tuple[tuple[str, Limit], ...]  # with the bucket each is counted in
     rules: tuple[Check, ...]
-    answer: dict[str, bytes]
     as_of: Revision
+    rendered: tuple[bytes, ...] = ()
 
 
 # Asks the limiter for one request of this bearer: the verdict of every limit, the tightest first.
@@ -150,7 +150,9 @@ def check_route(_: Bearer, attempt: Attempt) -> Objection:
 
 
 def check_environment(bearer: Bearer, attempt: Attempt) -> Objection:
-    """The request names its environment, and it is the key's."""
+    """Where the API asks it to, the request names its environment, and it is the key's."""
+    if attempt.api.environment_source is not EnvironmentSource.REQUEST:
+        return None
     if attempt.environment is None:
         return Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="nothing names the environment")
     if attempt.environment != bearer.record.environment:
@@ -161,13 +163,13 @@ def check_environment(bearer: Bearer, attempt: Attempt) -> Objection:
 def check_kind(bearer: Bearer, attempt: Attempt) -> Objection:
     """The kind may come here: named by the route, else able to hold every scope asked for."""
     record, kinds = bearer.record, attempt.route.kinds if attempt.route is not None else None
+    kind = attempt.api.kinds.get(record.kind)
+    if kind is None:
+        return Deny(reason=Reason.KIND_NOT_ALLOWED, detail=f"kind {record.kind!r} is not configured")
     if kinds is not None:
         if record.kind in kinds:
             return None
         return Deny(reason=Reason.KIND_NOT_ALLOWED, detail=f"the route does not admit kind {record.kind!r}")
-    kind = attempt.api.kinds.get(record.kind)
-    if kind is None:
-        return Deny(reason=Reason.KIND_NOT_ALLOWED, detail=f"kind {record.kind!r} is not configured")
     if kind.ceiling is None or attempt.purpose is Purpose.AUTHENTICATE:
         return None
     # A bounded kind needs to be let in by something it may hold: no scopes asked is no invitation.
@@ -218,8 +220,10 @@ def check_scope(bearer: Bearer, attempt: Attempt) -> Objection:
 def check_rate(bearer: Bearer, attempt: Attempt) -> Objection:
     """Every limit has room. The only rule with an effect, hence the last: a refusal above spends nothing."""
     verdicts = attempt.verdicts = attempt.spend(bearer)
-    if verdicts and not verdicts[0].allowed:
-        return Deny(reason=Reason.RATE_LIMITED, detail=f"limit {verdicts[0].limit.name!r}", verdicts=verdicts)
+    # Any refusal counts, wherever it stands: the order of the verdicts is for headers.
+    for verdict in verdicts:
+        if not verdict.allowed:
+            return Deny(reason=Reason.RATE_LIMITED, detail=f"limit {verdict.limit.name!r}", verdicts=verdicts)
     return None
 
 
@@ -285,7 +289,6 @@ def bearer_of(record: KeyRecord, api: Api, as_of: Revision) -> Bearer:
         scopes=effective_scopes(record, api),
         limits=limits_of(record, api),
         rules=tuple(rule.check for rule in RULES if rule.concerns(record, api)),
-        answer={},
         as_of=as_of,
     )
 
@@ -309,6 +312,8 @@ def limits_of(record: KeyRecord, api: Api) -> tuple[tuple[str, Limit], ...]:
 
 
 def _bucket(limit: Limit, record: KeyRecord) -> str:
-    if limit.subject is Subject.ORGANIZATION:
-        return f"{record.api}/{record.organization_id}/{limit.name}"
-    return f"{record.id}/{limit.name}"
+    owner = f"{record.api}/{record.organization_id}" if limit.subject is Subject.ORGANIZATION else record.id
+    # The whole limit, not only its name: two limits in one bucket would undo each other's count, and a
+    # key's own generous limit would so switch off its API's strict one of the same name.
+    shape = f"{limit.algorithm}/{limit.count}/{limit.period_ns}/{limit.burst}"
+    return f"{limit.subject}/{owner}/{shape}/{limit.name}"

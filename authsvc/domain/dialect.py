@@ -35,7 +35,7 @@ def unknown_placeholder(body: str) -> str | None:
 def is_json(content_type: str) -> bool:
     """Whether values are to be escaped as JSON text."""
     media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
+    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
 
 
 def render(template: ErrorTemplate, values: Mapping[str, str]) -> str:

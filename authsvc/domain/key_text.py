@@ -47,6 +47,9 @@ _CHARACTERS = {
     Alphabet.VISIBLE: "",
 }
 
+# A body begins like a longer prefix by chance; where this many do, the table leaves no room for the class.
+_MAX_ATTEMPTS = 1000
+
 # Visible ASCII without comma (Envoy joins repeated headers with it), quotes, backslash and percent.
 _PRESENTABLE = re.compile(r"[!#$&(-+\--\[\]-~]{1,128}")
 
@@ -111,13 +114,15 @@ class KeyTable:
 
     def generate(self, key_class: KeyClass, choice: Callable[[str], str]) -> str:
         """Make a key; `choice` draws one character from a cryptographic source."""
-        while True:
-            count = key_class.min_length - _checksum_length(key_class)
+        count = key_class.min_length - _checksum_length(key_class)
+        for _ in range(_MAX_ATTEMPTS):
             stem = key_class.prefix + "".join(choice(key_class.alphabet.characters) for _ in range(count))
             text = stem + _checksum(key_class, stem)
             # A body may by chance begin like a longer prefix; such a text would parse as another class.
             if self.parse(text) is key_class:
                 return text
+        message = f"no key of kind {key_class.kind!r} under {key_class.prefix!r} would parse as one"
+        raise ValueError(message)
 
 
 def hint(key_class: KeyClass, text: str) -> str:
@@ -138,10 +143,10 @@ def _well_formed(key_class: KeyClass, text: str) -> bool:
 
 
 def _checksum_length(key_class: KeyClass) -> int:
-    if key_class.checksum is Checksum.NONE:
+    base, length = len(key_class.alphabet.characters), 1
+    if key_class.checksum is Checksum.NONE or base == 0:
         return 0
     # As many digits as the largest CRC-32 needs: 6 in base62, 7 in base32 and base36, 8 in hex.
-    base, length = len(key_class.alphabet.characters), 1
     while base**length < 2**32:
         length += 1
     return length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -11,6 +12,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_NETWORKS = 256
 
 _MAX_ADDRESS_LENGTH = 45  # of a mapped IPv6 address in full
+# The standard library also reads netmasks, host masks (`/0.0.0.255` is a /24) and leading zeros.
+_PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 def parse_address(text: str) -> Address | None:
@@ -27,8 +30,9 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_network(text: str) -> Network | None:
-    """Read an address or CIDR block; host bits, zones and mapped blocks are refused."""
-    if "%" in text:
+    """Read an address or CIDR block; host bits, zones and netmasks are refused. A mapped block is its IPv4 block."""
+    address, slash, prefix = text.partition("/")
+    if len(address) > _MAX_ADDRESS_LENGTH or "%" in address or (slash and _PREFIX_LENGTH.fullmatch(prefix) is None):
         return None
     try:
         network = ipaddress.ip_network(text, strict=True)

@@ -13,9 +13,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<wildcard>\*\.)?"
-    rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::(?P<port>[0-9]{{1,5}}))?"
+    rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::(?P<port>[1-9][0-9]{{0,4}}))?"
 )
-_BARE_WILDCARD = re.compile(rf"\*\.{_LABEL}(?:\.{_LABEL})+(?::[0-9]{{1,5}})?")
+_BARE_WILDCARD = re.compile(rf"\*\.{_LABEL}(?:\.{_LABEL})+(?::[1-9][0-9]{{0,4}})?")
 _MAX_PORT = 65535
 
 
@@ -47,7 +47,8 @@ class OriginPattern:
 
 def parse_origin(header: str) -> Origin | None:
     """Read one `Origin` header; `null`, several, user info, a path or a trailing dot are none."""
-    match = _ORIGIN.fullmatch(header.lower()) if len(header) <= MAX_ORIGIN_LENGTH else None
+    # ASCII first: lower-casing makes ASCII letters of a few others (U+212A KELVIN SIGN).
+    match = _ORIGIN.fullmatch(header.lower()) if len(header) <= MAX_ORIGIN_LENGTH and header.isascii() else None
     if match is None or match["wildcard"]:
         return None
     port = _port(match["scheme"], match["port"])
@@ -61,11 +62,11 @@ def parse_pattern(text: str) -> OriginPattern | None:
     `*.example.com` without a scheme means https. A wildcard needs at least two labels behind it,
     so that nobody allows a whole top-level domain.
     """
-    lowered = text.lower()
-    if len(text) > MAX_ORIGIN_LENGTH:
+    if len(text) > MAX_ORIGIN_LENGTH or not text.isascii():
         return None
+    lowered = text.lower()
     match = _ORIGIN.fullmatch("https://" + lowered if _BARE_WILDCARD.fullmatch(lowered) else lowered)
-    if match is None or (match["wildcard"] and ("." not in match["host"] or match["host"].startswith("["))):
+    if match is None or (match["wildcard"] and not _may_have_subdomains(match["host"])):
         return None
     port = _port(match["scheme"], match["port"])
     if port is None:
@@ -80,8 +81,13 @@ def allowed(patterns: Sequence[OriginPattern], origin: Origin) -> bool:
     return any(pattern.matches(origin) for pattern in patterns)
 
 
+def _may_have_subdomains(host: str) -> bool:
+    # A host whose last label is a number is an address: `*.0.0.1` would match 10.0.0.1.
+    return "." in host and not host.startswith("[") and not host.rpartition(".")[2].isdigit()
+
+
 def _port(scheme: str, text: str | None) -> int | None:
     if text is None:
         return _DEFAULT_PORTS[scheme]
     port = int(text)
-    return port if 0 < port <= _MAX_PORT else None
+    return port if port <= _MAX_PORT else None

@@ -94,6 +94,8 @@ def _gcra(limit: Limit, arrival: int, now: int) -> tuple[Verdict, State]:
 
 
 def _sliding_window(limit: Limit, instants: tuple[int, ...], now: int) -> tuple[Verdict, State]:
+    # Callers read the clock before they take their turn; out of order, the instants could not be searched.
+    now = max(now, instants[-1]) if instants else now
     # Half-open: a request made exactly one period ago no longer counts.
     live = instants[bisect_right(instants, now - limit.period_ns) :]
     if len(live) >= limit.count:

@@ -75,7 +75,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         reloader.initial,
         reloader,  # type: ignore[arg-type]  # grpc documents None for "unchanged"; the stubs forgot it
-        require_client_authentication=files.client_ca is not None
+        require_client_authentication=files.client_ca is not None,
     )
 
 

@@ -72,7 +72,7 @@ class CreateKeyRequest(_message.Message):
     environment: _builtins.str
     """Environment as configured; at most 64 bytes. Empty where the configuration leaves one choice."""
     name: _builtins.str
-    """Name for people; 1 to 100 characters, no control characters."""
+    """Name for people; 1 to 128 characters, no control characters."""
     full_access: _builtins.bool
     """Grant every scope that need not be granted by name. INVALID_ARGUMENT where the API or the kind does not permit
     it.
@@ -246,7 +246,7 @@ class KeyFilter(_message.Message):
     environment: _builtins.str
     """Environment, exactly; at most 64 bytes."""
     name_prefix: _builtins.str
-    """Names that start with this, case-sensitive; at most 100 characters."""
+    """Names that start with this, case-sensitive; at most 128 characters."""
     unused: _builtins.bool
     """Has never been used. INVALID_ARGUMENT together with `last_used_before`."""
     @_builtins.property
@@ -873,7 +873,7 @@ class ImportRecord(_message.Message):
     external_id: _builtins.str
     """Its id at the source; 1 to 128 bytes."""
     name: _builtins.str
-    """Name for people; at most 100 characters, no control characters. Empty: `external_id`."""
+    """Name for people; at most 128 characters, no control characters. Empty: `external_id`."""
     line: _builtins.int
     """Where it stands in the caller's file, for error messages; 0 or above."""
     @_builtins.property

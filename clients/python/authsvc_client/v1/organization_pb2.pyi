@@ -34,7 +34,7 @@ class _OrganizationStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Or
     ORGANIZATION_STATUS_SUSPENDED: _OrganizationStatus.ValueType  # 2
     """Its keys are denied with `organization_suspended` until it is reinstated."""
     ORGANIZATION_STATUS_DELETED: _OrganizationStatus.ValueType  # 3
-    """Deleted, its keys with it; the record remains for the audit trail only."""
+    """Deleted, once no key of it lived; the record remains for the audit trail only."""
 
 class OrganizationStatus(_OrganizationStatus, metaclass=_OrganizationStatusEnumTypeWrapper):
     """Where an organization is in its life."""
@@ -46,7 +46,7 @@ ORGANIZATION_STATUS_ACTIVE: OrganizationStatus.ValueType  # 1
 ORGANIZATION_STATUS_SUSPENDED: OrganizationStatus.ValueType  # 2
 """Its keys are denied with `organization_suspended` until it is reinstated."""
 ORGANIZATION_STATUS_DELETED: OrganizationStatus.ValueType  # 3
-"""Deleted, its keys with it; the record remains for the audit trail only."""
+"""Deleted, once no key of it lived; the record remains for the audit trail only."""
 Global___OrganizationStatus: _TypeAlias = OrganizationStatus  # noqa: Y015
 
 @_typing.final
@@ -89,7 +89,7 @@ class Organization(_message.Message):
     id: _builtins.str
     """`org_` and a 26-character ULID. Set by the service."""
     name: _builtins.str
-    """Name for people, unique; 1 to 100 characters, no control characters."""
+    """Name for people, unique; 1 to 128 characters, no control characters."""
     status: Global___OrganizationStatus.ValueType
     """Status."""
     plan: _builtins.str

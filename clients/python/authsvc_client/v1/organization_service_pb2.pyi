@@ -54,7 +54,7 @@ class CreateOrganizationRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name for people, unique; 1 to 100 characters, no control characters."""
+    """Name for people, unique; 1 to 128 characters, no control characters."""
     plan: _builtins.str
     """Plan as configured; at most 64 bytes. Empty: no plan."""
     request_id: _builtins.str
@@ -125,7 +125,7 @@ class GetOrganizationRequest(_message.Message):
     id: _builtins.str
     """`org_` and a 26-character ULID."""
     name: _builtins.str
-    """Its name, exactly; 1 to 100 characters. A deleted one is not found by name."""
+    """Its name, exactly; 1 to 128 characters. A deleted one is not found by name."""
     def __init__(
         self,
         *,
@@ -180,7 +180,7 @@ class OrganizationFilter(_message.Message):
     plan: _builtins.str
     """Plan, exactly; at most 64 bytes."""
     name_prefix: _builtins.str
-    """Names that start with this, case-sensitive; at most 100 characters."""
+    """Names that start with this, case-sensitive; at most 128 characters."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_organization_pb2.OrganizationStatus.ValueType]:
         """Any of these statuses; at most 3. Empty: all but ORGANIZATION_STATUS_DELETED."""
@@ -509,7 +509,7 @@ class DeleteOrganizationResponse(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """State that includes the change, as `epoch:seq`; at most 64 bytes. With it, no instance allows its keys any more."""
+    """State that includes the change, as `epoch:seq`; at most 64 bytes."""
     @_builtins.property
     def organization(self) -> _organization_pb2.Organization:
         """Its record, ORGANIZATION_STATUS_DELETED."""

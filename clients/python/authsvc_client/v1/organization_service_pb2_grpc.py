@@ -139,8 +139,8 @@ class OrganizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteOrganization(self, request, context):
-        """Deletes an organization and kills all its keys, at once and for good. Scope `organizations:write`.
-        FAILED_PRECONDITION: it is the operators' own; for other errors see the service.
+        """Deletes an organization, for good; only possible when no live key of it is left. Scope `organizations:write`.
+        FAILED_PRECONDITION: it is the operators' own, or one of its keys lives; for other errors see the service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

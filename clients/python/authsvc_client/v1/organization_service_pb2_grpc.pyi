@@ -65,8 +65,8 @@ class OrganizationServiceStub:
     changes nothing and succeeds. FAILED_PRECONDITION: it is deleted; for other errors see the service.
     """
     DeleteOrganization: _grpc.UnaryUnaryMultiCallable[_organization_service_pb2.DeleteOrganizationRequest, _organization_service_pb2.DeleteOrganizationResponse]
-    """Deletes an organization and kills all its keys, at once and for good. Scope `organizations:write`.
-    FAILED_PRECONDITION: it is the operators' own; for other errors see the service.
+    """Deletes an organization, for good; only possible when no live key of it is left. Scope `organizations:write`.
+    FAILED_PRECONDITION: it is the operators' own, or one of its keys lives; for other errors see the service.
     """
 
 @_typing.type_check_only
@@ -106,8 +106,8 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
     changes nothing and succeeds. FAILED_PRECONDITION: it is deleted; for other errors see the service.
     """
     DeleteOrganization: _aio.UnaryUnaryMultiCallable[_organization_service_pb2.DeleteOrganizationRequest, _organization_service_pb2.DeleteOrganizationResponse]  # type: ignore[assignment]
-    """Deletes an organization and kills all its keys, at once and for good. Scope `organizations:write`.
-    FAILED_PRECONDITION: it is the operators' own; for other errors see the service.
+    """Deletes an organization, for good; only possible when no live key of it is left. Scope `organizations:write`.
+    FAILED_PRECONDITION: it is the operators' own, or one of its keys lives; for other errors see the service.
     """
 
 class OrganizationServiceServicer:
@@ -179,8 +179,8 @@ class OrganizationServiceServicer:
         request: _organization_service_pb2.DeleteOrganizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_organization_service_pb2.DeleteOrganizationResponse, _abc.Awaitable[_organization_service_pb2.DeleteOrganizationResponse]]:
-        """Deletes an organization and kills all its keys, at once and for good. Scope `organizations:write`.
-        FAILED_PRECONDITION: it is the operators' own; for other errors see the service.
+        """Deletes an organization, for good; only possible when no live key of it is left. Scope `organizations:write`.
+        FAILED_PRECONDITION: it is the operators' own, or one of its keys lives; for other errors see the service.
         """
 
 def add_OrganizationServiceServicer_to_server(servicer: OrganizationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ class OriginList(_message.Message):
     ORIGINS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 100 origins, `scheme://host[:port]`, each at most 255 bytes; `*.` may stand for subdomains of any depth, the
+        """1 to 64 origins, `scheme://host[:port]`, each at most 255 bytes; `*.` may stand for subdomains of any depth, the
         apex excluded.
         """
 
@@ -60,7 +60,7 @@ class NetworkList(_message.Message):
     """Permits `0.0.0.0/0` and `::/0` in `cidrs`, which are INVALID_ARGUMENT without it. Not stored."""
     @_builtins.property
     def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 100 networks in CIDR form without host bits, or single addresses, IPv4 or IPv6; each at most 49 bytes."""
+        """1 to 256 networks in CIDR form without host bits, or single addresses, IPv4 or IPv6; each at most 49 bytes."""
 
     def __init__(
         self,

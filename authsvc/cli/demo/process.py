@@ -1,0 +1,74 @@
+"""The service as a process of its own, on Unix sockets in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from authsvc.domain.errors import StartupError
+
+_START_WITHIN = 30.0  # seconds
+_STOP_WITHIN = 20.0
+
+
+def environment(home: Path, config: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a service that keeps everything in `home`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+    return {
+        **inherited,
+        "AUTHSVC_HOME": str(home),
+        "AUTHSVC_CONFIG": str(config),
+        "AUTHSVC_LISTEN": f"unix:{home}/data.sock",
+        "AUTHSVC_ADMIN_LISTEN": f"unix:{home}/admin.sock",
+        "AUTHSVC_METRICS_LISTEN": "127.0.0.1:0",
+        **extra,
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of `authsvc` with this very interpreter."""
+    return [sys.executable, "-m", "authsvc.cli.main", *arguments]
+
+
+@contextmanager
+def service(environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `authsvc serve` until the block ends; wait until it serves."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter
+            command("serve", "--drain", "0"), env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        _wait(process, environ["AUTHSVC_LISTEN"], log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    with grpc.insecure_channel(address) as channel:
+        request = health_pb2.HealthCheckRequest()
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        end = time.monotonic() + _START_WITHIN
+        while process.poll() is None and time.monotonic() < end:
+            # Short watches, so that the death of the process is noticed.
+            try:
+                for answer in watch(request, timeout=1, wait_for_ready=True):
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        return
+            except grpc.RpcError:
+                continue
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+    raise StartupError(f"authsvc did not start:\n{tail}")

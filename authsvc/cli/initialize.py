@@ -1,0 +1,109 @@
+"""The steps of `authsvc init`. It may be interrupted after any of them, and run again."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from authsvc_client.v1.key_service_pb2 import CreateKeyResponse
+
+from authsvc.cli import output
+from authsvc.cli.secrets import read_private_key, write_private
+from authsvc.clock import DatabaseClock
+from authsvc.config import Settings, admin_api, peppers
+from authsvc.domain.administration import ADMIN_API, Changed, Key
+from authsvc.domain.errors import AlreadyExistsError, StartupError
+from authsvc.domain.hashing import PepperSet
+from authsvc.domain.secret import Secret
+from authsvc.servicers import wire
+from authsvc.servicers.administration import mint
+from authsvc.stores import first_start, migrate
+from authsvc.stores.sql import SqlStore
+from authsvc.usecases.initialize import Initialize
+
+PRIVATE_FOLDER = 0o700
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+async def initialize(settings: Settings, *, as_json: bool) -> None:
+    """Bring everything a first start needs into being, and leave alone what is there."""
+    _make_home(settings.home)
+    store = SqlStore.open(_database(settings))
+    try:
+        await migrate.require(store.database)
+        pepper_set = _peppers(settings.pepper_file, used=await first_start.has_peppers(store.database))
+        await store.verify_peppers(pepper_set)
+        if await first_start.has_keys(store.database, ADMIN_API):
+            _tell_nothing(settings, as_json=as_json)
+            return
+        secret, changed = await _first_key(settings, store, pepper_set)
+    finally:
+        await store.close()
+    _tell(settings, secret, changed, as_json=as_json)
+
+
+async def _first_key(settings: Settings, store: SqlStore, pepper_set: PepperSet) -> tuple[Secret, Changed[Key]]:
+    first = Initialize(store, admin_api(), mint(pepper_set), DatabaseClock())
+    secret = read_private_key(settings.admin_key_file)
+    if secret is None:
+        # The file comes first: a key whose text is lost would lock everybody out.
+        secret = first.draw()
+        write_private(settings.admin_key_file, secret)
+    elif not first.is_key(secret):
+        raise StartupError(f"{settings.admin_key_file}: is no administrator key; move it away and run init again")
+    try:
+        return secret, await first(secret)
+    except AlreadyExistsError:
+        raise StartupError("another init has made the key at the same moment; it is in admin.key") from None
+
+
+def _make_home(home: Path) -> None:
+    try:
+        with suppress(FileExistsError):
+            home.mkdir(mode=PRIVATE_FOLDER, parents=True)
+            home.chmod(PRIVATE_FOLDER)
+        status = home.stat()
+    except OSError as error:
+        raise StartupError(f"{home}: cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise StartupError(f"{home}: is no folder; AUTHSVC_HOME must name one")
+    if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
+        raise StartupError(f"{home}: other users can write there; make it yours and run chmod 700 on it")
+
+
+def _database(settings: Settings) -> str:
+    if settings.database_url is not None:
+        # Its schema is made by `authsvc migrate`, under a role that may.
+        return settings.database_url.get_secret_value()
+    url = f"sqlite:///{settings.embedded_database.absolute()}"
+    migrate.upgrade(url)
+    return url
+
+
+def _peppers(path: Path, *, used: bool) -> PepperSet:
+    if not path.exists():
+        if used:
+            raise StartupError(f"{path}: the pepper of this database is missing: restore it, no other can replace it")
+        return peppers.generate(path)
+    return peppers.read(path)
+
+
+def _tell_nothing(settings: Settings, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(CreateKeyResponse(secret_already_shown=True))
+        return
+    output.say("There is an administrator key already: nothing was made.")
+    if settings.admin_key_file.exists():
+        output.say(f"The first one was kept in {settings.admin_key_file}.")
+
+
+def _tell(settings: Settings, secret: Secret, changed: Changed[Key], *, as_json: bool) -> None:
+    if as_json:
+        message = wire.key_message(changed.value, changed.value.created_at)
+        output.print_json(CreateKeyResponse(key=message, secret=secret.reveal(), revision=str(changed.revision)))
+        return
+    output.say(f"first administrator key: {secret.reveal()}")
+    output.say(f"kept in {settings.admin_key_file}, where the other commands find it")
+    output.note("It is shown this once. Next: `authsvc serve`")

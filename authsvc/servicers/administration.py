@@ -1,0 +1,99 @@
+"""The administration's services, put together."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from authsvc_client.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
+from authsvc_client.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
+from authsvc_client.v1.organization_service_pb2_grpc import add_OrganizationServiceServicer_to_server
+from ulid import ULID
+
+from authsvc.domain.api import Apis
+from authsvc.domain.hashing import PepperSet
+from authsvc.ports import Clock, KeyCache, Limiter, Registry
+from authsvc.servicers.admin_access import AdminAccess
+from authsvc.servicers.decisions import DecisionServicer
+from authsvc.servicers.keys import KeyServicer
+from authsvc.servicers.organizations import OrganizationServicer
+from authsvc.servicers.page_tokens import PageTokens
+from authsvc.usecases.administer import Administer
+from authsvc.usecases.create_key import CreateKey, Mint
+from authsvc.usecases.create_organization import CreateOrganization
+from authsvc.usecases.explain_decision import ExplainDecision
+from authsvc.usecases.find_bearer import FindBearer
+from authsvc.usecases.get_key import GetKey
+from authsvc.usecases.get_organization import GetOrganization
+from authsvc.usecases.identify_key import IdentifyKey
+from authsvc.usecases.list_keys import ListKeys
+from authsvc.usecases.list_organizations import ListOrganizations
+from authsvc.usecases.revoke_key import RevokeKey
+
+LOAD_BUDGET = 1.0  # seconds an administrator's key may take to load; the cache's own bound holds besides
+
+
+def new_id() -> str:
+    """Return 26 characters that sort by time and are unique."""
+    return str(ULID())
+
+
+def mint(peppers: PepperSet) -> Mint:
+    """Return what makes ids and keys, from the system's randomness."""
+    return Mint(peppers=peppers, new_id=new_id, choice=secrets.choice)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminServices:
+    """The servicers, and the gate before them."""
+
+    keys: KeyServicer
+    organizations: OrganizationServicer
+    decisions: DecisionServicer
+    access: AdminAccess
+
+
+def admin_services(
+    *,
+    registry: Registry,
+    cache: KeyCache,
+    peppers: PepperSet,
+    apis: Apis,
+    limiter: Limiter,
+    clock: Clock,
+    stale: Callable[[], bool],
+    admits: Callable[[grpc.aio.ServicerContext[Any, Any]], bool] | None = None,
+) -> AdminServices:
+    """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
+    find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
+    page_tokens = PageTokens(peppers)
+    return AdminServices(
+        keys=KeyServicer(
+            CreateKey(registry, apis, mint(peppers), clock),
+            GetKey(registry),
+            ListKeys(registry),
+            RevokeKey(registry, cache, apis, clock),
+            clock,
+            page_tokens,
+        ),
+        organizations=OrganizationServicer(
+            CreateOrganization(registry, apis, new_id),
+            GetOrganization(registry),
+            ListOrganizations(registry),
+            page_tokens,
+        ),
+        decisions=DecisionServicer(
+            ExplainDecision(find, apis, limiter, clock), IdentifyKey(registry, peppers, apis), clock, stale
+        ),
+        access=AdminAccess(Administer(find, apis, clock), admits),
+    )
+
+
+def add_admin_services(server: grpc.aio.Server, services: AdminServices) -> None:
+    """Register the services on a server that was built with `services.access` as its interceptor."""
+    add_KeyServiceServicer_to_server(services.keys, server)
+    add_OrganizationServiceServicer_to_server(services.organizations, server)
+    add_DecisionServiceServicer_to_server(services.decisions, server)

@@ -1,0 +1,254 @@
+"""Connections, round trips and transactions. What is read or changed in them is in `queries` and `sql`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import ColumnElement, Executable, Insert, RowMapping, String, cast, func, insert, literal, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+
+from authsvc.domain.administration import Actor
+from authsvc.domain.keys import Micros, Revision
+from authsvc.stores.columns import Instant
+from authsvc.stores.faults import translated
+from authsvc.stores.tables import audit_events, auth_change, change_head
+
+T = TypeVar("T")
+
+CHANNEL = "authsvc"
+WRITER_TIMEOUT = 1.0  # seconds to wait for this process's turn to write to SQLite
+HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor closes is cut off
+CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
+
+_POSTGRESQL = "postgresql"
+
+Effect = ReturningInsert[Any] | ReturningUpdate[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One thing a change touched, for caches to drop: a key, or an organization with all its keys."""
+
+    kind: str
+    key_id: str | None
+    organization_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What the audit trail says about a change, beside who and when."""
+
+    action: str
+    target_kind: str
+    target_id: str
+    organization_id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str
+
+
+class Change:
+    """An open transaction that holds the next position of the change log."""
+
+    def __init__(self, connection: AsyncConnection, head: RowMapping, actor: Actor) -> None:
+        self.revision = Revision(epoch=head["epoch"], seq=head["seq"])
+        self.now: Micros = head["now"]
+        self._audit_seq: int = head["audit_seq"]
+        self._actor = actor
+        self._connection = connection
+
+    async def write(self, effect: Effect, event: Event, targets: Sequence[Target]) -> RowMapping | None:
+        """
+        Write the effect, its audit row and its change rows; return the one row the effect touched.
+
+        On PostgreSQL the three are one statement. With the commit that makes two round trips while
+        everyone else waits for the position.
+        """
+        records = (self._audit_row(event), self._change_rows(targets))
+        if self._connection.dialect.name == _POSTGRESQL:
+            effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
+            return (await self._connection.execute(effect)).mappings().one_or_none()
+        touched = (await self._connection.execute(effect)).mappings().one_or_none()
+        for record in records:
+            await self._connection.execute(record)
+        return touched
+
+    def _audit_row(self, event: Event) -> Insert:
+        return insert(audit_events).values(
+            seq=self._audit_seq,
+            at=self.now,
+            actor_key_id=self._actor.key_id,
+            actor_organization_id=self._actor.organization_id,
+            address=self._actor.address,
+            action=event.action,
+            target_kind=event.target_kind,
+            target_id=event.target_id,
+            organization_id=event.organization_id,
+            before=event.before,
+            after=event.after,
+            reason=event.reason,
+            request_id=self._actor.request_id,
+            revision_epoch=self.revision.epoch,
+            revision_seq=self.revision.seq,
+            outcome="done",
+            count=1,
+        )
+
+    def _change_rows(self, targets: Sequence[Target]) -> Insert:
+        rows = [
+            {
+                "seq": self.revision.seq,
+                "ordinal": ordinal,
+                "kind": target.kind,
+                "key_id": target.key_id,
+                "organization_id": target.organization_id,
+                "at": self.now,
+            }
+            for ordinal, target in enumerate(targets)
+        ]
+        # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
+        return insert(auth_change).values(rows if len(rows) > 1 else rows[0])
+
+
+class Database:
+    """
+    One engine, and how it is used.
+
+    `clock` is the time of SQLite, which has none of its own that counts microseconds; PostgreSQL
+    tells its own.
+    """
+
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], Micros]) -> None:
+        self.engine = engine
+        self.postgresql = engine.dialect.name == _POSTGRESQL
+        self._clock = clock
+        self._running: set[asyncio.Task[Any]] = set()
+        self._turn = asyncio.Lock()
+
+    def now(self) -> ColumnElement[Micros]:
+        """Return the database's time, as a column."""
+        return func.clock_timestamp(type_=Instant()) if self.postgresql else literal(self._clock(), Instant())
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """
+        Run a piece of work to its end, in a task of its own, and let only our faults out.
+
+        A caller that gives up is released at once and the work goes on. A connection is thus never
+        handed back in the middle of a statement, and a change is made as a whole or not at all.
+        """
+        task = asyncio.create_task(_only_our_faults(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def rows(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Sequence[RowMapping]:
+        """Return the rows of one statement, in autocommit: one round trip."""
+        try:
+            return await self._rows(statement, parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # A pooled connection had died, and took its like with it: the next one is new.
+            return await self._rows(statement, parameters)
+
+    @asynccontextmanager
+    async def change(self, actor: Actor) -> AsyncIterator[Change]:
+        """
+        Open a transaction that first takes the next position, and commit it unless an exception leaves.
+
+        The row lock on the position is held until the commit: positions are committed in their order,
+        and none is missing.
+        """
+        position = (
+            update(change_head)
+            .where(change_head.c.id == 1)
+            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + 1)
+            .returning(change_head.c.epoch, change_head.c.seq, change_head.c.audit_seq, self.now().label("now"))
+        )
+        if self.postgresql:
+            # Delivered on commit; only a doorbell, the followers read the log.
+            position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
+        async with self._writing(), self._begun() as connection:
+            head = (await connection.execute(position)).mappings().one()
+            yield Change(connection, head, actor)
+            await connection.commit()
+
+    async def close(self) -> None:
+        """Give running statements a moment, then close every connection."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
+        for task in self._running:
+            task.cancel()
+        await self.engine.dispose()
+
+    async def _rows(self, statement: Executable, parameters: dict[str, Any] | None) -> Sequence[RowMapping]:
+        async with self._connected() as connection:
+            return (await connection.execute(statement, parameters)).mappings().all()
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await self._begin(stack)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                connection = await self._begin(stack)
+            yield connection
+
+    async def _begin(self, stack: AsyncExitStack) -> AsyncConnection:
+        connection = await stack.enter_async_context(self._connected())
+        await connection.exec_driver_sql("BEGIN" if self.postgresql else "BEGIN IMMEDIATE")
+        return connection
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        connection = await self.engine.connect()
+        watchdog = self._watch(connection)
+        try:
+            yield connection
+        finally:
+            try:
+                await connection.close()  # rolls back what is not committed
+            finally:
+                watchdog.cancel()
+
+    def _watch(self, connection: AsyncConnection) -> asyncio.Handle:
+        # The server's own timeouts do not run in a process that is frozen, and its kernel keeps the
+        # connection alive: without this, a few such waits would hold the whole pool for ever.
+        driver = connection.sync_connection and connection.sync_connection.connection.driver_connection
+        return asyncio.get_running_loop().call_later(HANG_TIMEOUT, _cut, driver)
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        if self.postgresql:
+            yield
+            return
+        # SQLite has one writer, and its busy handler is not fair: this process's own writers queue here.
+        async with asyncio.timeout(WRITER_TIMEOUT):
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+
+def _cut(driver: object) -> None:
+    if isinstance(driver, psycopg.AsyncConnection) and not driver.closed:
+        # Whoever waits for the socket wakes up to its end.
+        with suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+
+async def _only_our_faults(work: Coroutine[Any, Any, T]) -> T:
+    with translated():
+        return await work

@@ -1,0 +1,134 @@
+"""
+The schema: making it, and telling whether this code can work with the one it finds.
+
+Each side states what it needs of the other. The code needs a schema that is at least
+`SCHEMA_REVISION`; the schema needs code that is at least `min_code_revision`. Between the two, old
+and new processes run side by side during an upgrade.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from authsvc.domain.errors import StartupError
+from authsvc.stores.database import Database
+from authsvc.stores.engine import connection_settings, parse_url, set_pragmas, sqlite_file
+from authsvc.stores.tables import schema_info
+
+SCHEMA_REVISION = "0001"  # the oldest schema this code works with; revisions sort as text
+CODE_REVISION = 1  # raised when a schema must shut out code that is older
+
+# A migration that waits for a lock makes everyone behind it wait too.
+_TIMEOUTS = {"lock_timeout": 4000, "statement_timeout": 60_000}
+_MIGRATION_LOCK = 0x61757468  # any number, the same for all: one migration at a time
+
+
+class Schema(StrEnum):
+    """How the schema found relates to this code."""
+
+    USABLE = "the schema is usable"
+    MISSING = "the database has no schema: run `authsvc migrate`"
+    TOO_OLD = "the database's schema is older than this version needs: run `authsvc migrate`"
+    TOO_NEW = "the database's schema needs a newer version of authsvc"
+
+
+def upgrade(url: str) -> str:
+    """Make or upgrade the schema, in one transaction; return the revision it is at now."""
+    with _migrating(url) as connection:
+        command.upgrade(_config(connection), "head")
+        return _revision(connection) or ""
+
+
+def current_revision(url: str) -> str | None:
+    """Return the revision a database is at, or None where there is no schema."""
+    parsed = parse_url(url)
+    if parsed.drivername == "sqlite" and not sqlite_file(parsed).exists():
+        return None
+    with _migrating(url) as connection:
+        return _revision(connection)
+
+
+async def examine(database: Database) -> Schema:
+    """Tell whether this code can work with the schema; a lost database is an `UnavailableError`."""
+    return await database.run(_examine(database))
+
+
+async def require(database: Database) -> None:
+    """Refuse a schema this code cannot work with."""
+    found = await examine(database)
+    if found is not Schema.USABLE:
+        raise StartupError(found.value)
+
+
+async def _examine(database: Database) -> Schema:
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(_compare)
+
+
+def _compare(connection: Connection) -> Schema:
+    if not inspect(connection).has_table(schema_info.name):
+        return Schema.MISSING
+    revision = _revision(connection)
+    needed = connection.scalar(select(schema_info.c.min_code_revision).where(schema_info.c.id == 1))
+    if revision is None or needed is None:
+        return Schema.MISSING
+    if needed > CODE_REVISION:
+        return Schema.TOO_NEW
+    return Schema.TOO_OLD if revision < SCHEMA_REVISION else Schema.USABLE
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "authsvc.stores:migrations")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[Connection]:
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            # The driver is in autocommit, so that this is the transaction, on SQLite too.
+            connection.exec_driver_sql("BEGIN" if engine.dialect.name == "postgresql" else "BEGIN IMMEDIATE")
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            yield connection
+            connection.commit()
+    except (SQLAlchemyError, OSError) as error:
+        raise StartupError(
+            "the database could not be migrated: it is unreachable, busy, or refuses this role"
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _engine(text_: str) -> Engine:
+    url = parse_url(text_)
+    if url.drivername != "sqlite":
+        settings = connection_settings(url, _TIMEOUTS)
+        return create_engine(url, connect_args=settings, hide_parameters=True, isolation_level="AUTOCOMMIT")
+    _make_private(url)
+    engine = create_engine(url, hide_parameters=True, isolation_level="AUTOCOMMIT")
+    event.listen(engine, "connect", set_pragmas)
+    return engine
+
+
+def _make_private(url: URL) -> None:
+    # The journal files SQLite puts beside it take over its mode.
+    descriptor = os.open(sqlite_file(url), os.O_RDWR | os.O_CREAT, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)

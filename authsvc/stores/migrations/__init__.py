@@ -1,0 +1,1 @@
+"""Migrations, oldest first, each safe for the code before it and the code after it."""

@@ -1,0 +1,118 @@
+"""What is read: the columns of each kind of row, and the statements."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Select, bindparam, false, func, or_, select
+
+from authsvc.domain.administration import OrganizationStatus
+from authsvc.domain.keys import KeyRecord
+from authsvc.ports import KeyFilter
+from authsvc.stores.tables import change_head, key_uses, keys, organizations
+
+# Everything but the secret-derived columns, which only a load compares.
+KEY: tuple[Column[Any], ...] = tuple(
+    column for column in keys.c if column.name not in ("digest", "pepper_id", "algorithm")
+)
+# What a load asks for: all that policy reads, and nothing else.
+_RECORD: tuple[Column[Any], ...] = tuple(keys.c[field.name] for field in fields(KeyRecord) if field.name in keys.c)
+ORGANIZATION: tuple[Column[Any], ...] = tuple(organizations.c)
+
+_OWNER_LABELS = {name: f"organization_{name}" for name in ("status", "networks", "plan")}
+_OWNER: tuple[ColumnElement[Any], ...] = tuple(
+    organizations.c[name].label(label) for name, label in _OWNER_LABELS.items()
+)
+_HEAD: tuple[Column[Any], ...] = (change_head.c.epoch, change_head.c.seq)
+_MATCHES = keys.c.digest.in_(bindparam("digests", expanding=True))
+
+
+def written_key(key_id: str, organization_id: str) -> tuple[ColumnElement[Any], ...]:
+    """Return what RETURNING tells of one key: its own columns, and the rest from where it stands."""
+    owner = (
+        select(organizations.c[name]).where(organizations.c.id == organization_id).scalar_subquery().label(label)
+        for name, label in _OWNER_LABELS.items()
+    )
+    use = select(key_uses.c.last_used_at).where(key_uses.c.key_id == key_id).scalar_subquery()
+    return (*KEY, *owner, use.label("last_used_at"))
+
+
+def load_statement(*, postgresql: bool) -> Select[Any]:
+    """
+    Return position and records in one statement, so that they are of one instant.
+
+    A row always comes back, with NULLs for a key when none matches. A standby may be behind its
+    primary without knowing how far, so it is told apart here.
+    """
+    standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
+    return (
+        select(*_HEAD, standby.label("standby"), keys.c.digest, *_RECORD, *_OWNER)
+        .select_from(change_head)
+        .outerjoin(keys, _MATCHES)
+        .outerjoin(organizations, organizations.c.id == keys.c.organization_id)
+        .where(change_head.c.id == 1)
+    )
+
+
+def head_statement(now: ColumnElement[int], *, postgresql: bool) -> Select[Any]:
+    """Return the end of the change log and the database's time."""
+    standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
+    return select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1)
+
+
+def key_by_id(key_id: str) -> Select[Any]:
+    """Return a key that is not deleted, with the position it was read at."""
+    return _keys().where(keys.c.id == key_id, keys.c.deleted_at.is_(None))
+
+
+def key_by_digest(digests: list[bytes]) -> Select[Any]:
+    """Return the keys stored under any of the digests, whatever their status."""
+    return _keys().add_columns(keys.c.digest).where(keys.c.digest.in_(digests))
+
+
+def key_page(where: KeyFilter, limit: int, after: str | None) -> Select[Any]:
+    """Return keys that are not deleted, in the order of their ids."""
+    page = _keys().where(keys.c.deleted_at.is_(None)).order_by(keys.c.id).limit(limit)
+    for name in ("api", "organization_id", "kind", "environment"):
+        if (wanted := getattr(where, name)) is not None:
+            page = page.where(keys.c[name] == wanted)
+    return page if after is None else page.where(keys.c.id > after)
+
+
+def organization_by_id(id_: str) -> Select[Any]:
+    """Return an organization, deleted or not, with the position it was read at."""
+    return _organizations().where(organizations.c.id == id_)
+
+
+def organization_by(id_or_name: str) -> Select[Any]:
+    """Return the organization of this id, else the one that is not deleted of this name."""
+    by_id = organizations.c.id == id_or_name
+    by_name = (organizations.c.name == id_or_name) & _not_deleted()
+    # An id is an id, even when somebody named another organization like it.
+    return _organizations().where(or_(by_id, by_name)).order_by(by_id.desc()).limit(1)
+
+
+def organization_page(limit: int, after: str | None) -> Select[Any]:
+    """Return organizations that are not deleted, in the order of their ids."""
+    page = _organizations().where(_not_deleted()).order_by(organizations.c.id).limit(limit)
+    return page if after is None else page.where(organizations.c.id > after)
+
+
+def _keys() -> Select[Any]:
+    return (
+        select(*_HEAD, *KEY, *_OWNER, key_uses.c.last_used_at)
+        .select_from(change_head)
+        .join(keys, change_head.c.id == 1)
+        .join(organizations, organizations.c.id == keys.c.organization_id)
+        .outerjoin(key_uses, key_uses.c.key_id == keys.c.id)
+    )
+
+
+def _organizations() -> Select[Any]:
+    return select(*_HEAD, *ORGANIZATION).select_from(change_head).join(organizations, change_head.c.id == 1)
+
+
+def _not_deleted() -> ColumnElement[bool]:
+    # Written like the unique index on names, so that it serves.
+    return organizations.c.status != OrganizationStatus.DELETED.value

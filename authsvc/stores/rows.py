@@ -1,0 +1,184 @@
+"""Rows to domain values and back. A value that cannot be read raises: no default stands in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import RowMapping
+
+from authsvc.domain.administration import Key, Organization, OrganizationStatus
+from authsvc.domain.keys import KeyRecord, Micros
+from authsvc.domain.network import Network, parse_network
+from authsvc.domain.origins import OriginPattern, parse_pattern
+from authsvc.domain.quotas import Algorithm, Limit, Subject
+from authsvc.domain.scopes import valid_name
+from authsvc.stores.faults import CorruptRecordError
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def key_record(row: RowMapping) -> KeyRecord:
+    """Read what policy needs of a key and its organization."""
+    with _readable():
+        return KeyRecord(
+            id=row["id"],
+            api=row["api"],
+            organization_id=row["organization_id"],
+            organization_active=OrganizationStatus(row["organization_status"]) is OrganizationStatus.ACTIVE,
+            organization_networks=_optional(row["organization_networks"], parse_network),
+            plan=row["organization_plan"],
+            kind=row["kind"],
+            environment=row["environment"],
+            scopes=_each(row["scopes"], _scope),
+            full_access=_flag(row["full_access"]),
+            origins=_optional(row["origins"], parse_pattern),
+            networks=_optional(row["networks"], parse_network),
+            limits=tuple(_limit(item) for item in _list(row["limits"])),
+            not_before=row["not_before"],
+            expires_at=row["expires_at"],
+            revoked_at=row["revoked_at"],
+            deleted_at=row["deleted_at"],
+            grace_ends_at=row["grace_ends_at"],
+            metadata=_labels(row["metadata"]),
+        )
+
+
+def key(row: RowMapping) -> Key:
+    """Read a key as administrators see it."""
+    with _readable():
+        return Key(
+            record=key_record(row),
+            name=row["name"],
+            hint=row["hint"],
+            created_at=row["created_at"],
+            created_by=row["created_by"],
+            updated_at=row["updated_at"],
+            last_used_at=row["last_used_at"],
+            revoke_reason=row["revoke_reason"],
+            successor_id=row["successor_id"],
+            predecessor_id=row["predecessor_id"],
+            etag=str(row["version"]),
+        )
+
+
+def organization(row: RowMapping) -> Organization:
+    """Read an organization."""
+    with _readable():
+        return Organization(
+            id=row["id"],
+            name=row["name"],
+            status=OrganizationStatus(row["status"]),
+            plan=row["plan"],
+            networks=_optional(row["networks"], parse_network),
+            metadata=_labels(row["metadata"]),
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            suspended_at=row["suspended_at"],
+            suspend_reason=row["suspend_reason"],
+            etag=str(row["version"]),
+        )
+
+
+def networks_document(networks: Iterable[Network] | None) -> list[str] | None:
+    """Write networks; None stays None."""
+    return None if networks is None else [str(network) for network in networks]
+
+
+def origins_document(origins: Iterable[OriginPattern] | None) -> list[str] | None:
+    """Write origins; None stays None."""
+    return None if origins is None else [origin.text for origin in origins]
+
+
+def limits_document(limits: Iterable[Limit]) -> list[dict[str, str | int]]:
+    """Write limits."""
+    return [
+        {
+            "name": limit.name,
+            "subject": limit.subject.value,
+            "algorithm": limit.algorithm.value,
+            "count": limit.count,
+            "period_ns": limit.period_ns,
+            "burst": limit.burst,
+        }
+        for limit in limits
+    ]
+
+
+def instant_text(instant: Micros | None) -> str | None:
+    """Write an instant for people, as the audit trail keeps it; None stays None."""
+    if instant is None:
+        return None
+    return (_EPOCH + timedelta(microseconds=instant)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptRecordError("a stored record cannot be read") from error
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return value
+
+
+def _each(value: object, parse: Callable[[str], T | None]) -> tuple[T, ...]:
+    return tuple(_parsed(item, parse) for item in _list(value))
+
+
+def _optional(value: object, parse: Callable[[str], T | None]) -> tuple[T, ...] | None:
+    return None if value is None else _each(value, parse)
+
+
+def _parsed(item: object, parse: Callable[[str], T | None]) -> T:
+    parsed = parse(_text(item))
+    if parsed is None:
+        raise ValueError("an entry cannot be parsed")
+    return parsed
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not a flag")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("not a count")
+    return value
+
+
+def _scope(name: str) -> str | None:
+    return name if valid_name(name) else None
+
+
+def _limit(item: Mapping[str, Any]) -> Limit:
+    return Limit(
+        name=_text(item["name"]),
+        subject=Subject(item["subject"]),
+        algorithm=Algorithm(item["algorithm"]),
+        count=_count(item["count"]),
+        period_ns=_count(item["period_ns"]),
+        burst=_count(item["burst"]),
+    )
+
+
+def _labels(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError("not a set of labels")
+    return {_text(name): _text(label) for name, label in value.items()}

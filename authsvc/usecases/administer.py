@@ -1,0 +1,53 @@
+"""Who is calling? Administrators are authenticated by the rules that hold for any key."""
+
+from __future__ import annotations
+
+from authsvc.domain.administrator import Administrator
+from authsvc.domain.api import Api, Apis
+from authsvc.domain.decision import Attempt, Bearer, Deny, Purpose, decide
+from authsvc.domain.errors import PermissionDeniedError, UnauthenticatedError
+from authsvc.domain.reasons import WORDING, Reason
+from authsvc.ports import Clock
+from authsvc.usecases.authorize import spend_nothing
+from authsvc.usecases.find_bearer import FindBearer
+
+# What must not tell one broken key from another.
+_UNAUTHENTICATED = frozenset({Reason.UNAUTHORIZED, Reason.INVALID_KEY})
+
+
+class Administer:
+    """Turns a credential into an administrator, or raises. What they may do is `administrator.permit`."""
+
+    def __init__(self, find: FindBearer, apis: Apis, clock: Clock) -> None:
+        self._find = find
+        self._apis = apis
+        self._clock = clock
+
+    async def __call__(self, credential: str | None, address: str | None) -> Administrator:
+        """Authenticate the key as of now; its status, organization, networks and kind all count."""
+        if credential is None:
+            raise UnauthenticatedError(WORDING[Reason.UNAUTHORIZED].message)
+        bearer = await self._find(credential, fresh=True)
+        api = None if bearer is None else self._apis.by_name.get(bearer.record.api)
+        if bearer is None or api is None:
+            raise UnauthenticatedError(WORDING[Reason.INVALID_KEY].message)
+        decision = decide(bearer, self._attempt(bearer, api, address))
+        if isinstance(decision, Deny):
+            fault = UnauthenticatedError if decision.reason in _UNAUTHENTICATED else PermissionDeniedError
+            raise fault(WORDING[decision.reason].message)
+        return Administrator(api=api, record=bearer.record, address=address or "")
+
+    def _attempt(self, bearer: Bearer, api: Api, address: str | None) -> Attempt:
+        return Attempt(
+            api=api,
+            now=self._clock.now(),
+            purpose=Purpose.AUTHENTICATE,
+            route=None,
+            required=(),
+            # Administration is for no environment: what it touches is compared with the key's instead.
+            environment=bearer.record.environment,
+            origin=None,
+            source_ip=address,
+            organization_id=None,
+            spend=spend_nothing,
+        )

@@ -1,0 +1,75 @@
+"""The first administrator key, made on the machine that holds the database."""
+
+from __future__ import annotations
+
+from authsvc.domain.administration import OPERATORS, Actor, Changed, Key
+from authsvc.domain.api import Api
+from authsvc.domain.errors import AlreadyExistsError, NotFoundError
+from authsvc.domain.issuing import Wanted, issue_of
+from authsvc.domain.key_text import KeyClass
+from authsvc.domain.secret import Secret
+from authsvc.ports import Clock, NewOrganization, Registry
+from authsvc.usecases.create_key import Mint
+
+ACTOR = Actor(key_id="init", organization_id="", address="", request_id="")
+KEY_NAME = "first administrator"
+
+
+class Initialize:
+    """
+    Makes the operators' organization and the first operator key.
+
+    The text is drawn first and the record stored last, so that whoever writes the text down between
+    the two can be interrupted anywhere: the same text is then stored by the next attempt. `api` is
+    the administration's own.
+    """
+
+    def __init__(self, registry: Registry, api: Api, mint: Mint, clock: Clock) -> None:
+        self._registry = registry
+        self._api = api
+        self._mint = mint
+        self._clock = clock
+
+    def draw(self) -> Secret:
+        """Draw the text of the key."""
+        return self._mint.draw(self._api, self._key_class())
+
+    async def __call__(self, secret: Secret) -> Changed[Key]:
+        """Store the key with this text; one ordinary operator key with every scope, named one by one."""
+        issue = issue_of(_wanted(self._api), self._api, self._clock.now())
+        new = self._mint.record(self._api, await self._operators(), issue, secret)
+        return await self._registry.create_key(new, ACTOR)
+
+    def is_key(self, secret: Secret) -> bool:
+        """Whether a text can be an operator key at all."""
+        return self._api.keys.parse(secret.reveal()) is not None
+
+    def _key_class(self) -> KeyClass:
+        return issue_of(_wanted(self._api), self._api, self._clock.now()).key_class
+
+    async def _operators(self) -> str:
+        try:
+            return (await self._registry.get_organization(OPERATORS)).id
+        except NotFoundError:
+            pass
+        new = NewOrganization(id=f"org_{self._mint.new_id()}", name=OPERATORS, plan=None, networks=None, metadata={})
+        try:
+            return (await self._registry.create_organization(new, ACTOR)).value.id
+        except AlreadyExistsError:  # another `init` at the same moment
+            return (await self._registry.get_organization(OPERATORS)).id
+
+
+def _wanted(api: Api) -> Wanted:
+    return Wanted(
+        name=KEY_NAME,
+        metadata={},
+        kind="",
+        environment="",
+        scopes=tuple(api.scopes),
+        full_access=False,
+        origins=None,
+        networks=None,
+        rate_limits=(),
+        not_before=None,
+        expires_at=None,
+    )

@@ -1,0 +1,123 @@
+"""
+Fixtures that give every test a database of its own, migrated, of both kinds.
+
+One PostgreSQL serves a test worker; each test copies a template that was migrated once. Without
+PostgreSQL those tests fail in CI and are skipped elsewhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+from psycopg import sql
+
+from authsvc.stores import migrate
+from authsvc.stores.sql import SqlStore
+from tests.support.postgres import MissingPostgresError, Server, running_postgres
+
+DIALECTS = ("sqlite", "postgresql")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL for this test worker."""
+    try:
+        with running_postgres() as server:
+            yield server
+    except MissingPostgresError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Server) -> Iterator[str]:
+    """Name a migrated database to copy."""
+    with scratch_database(postgres) as url:
+        migrate.upgrade(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Name a migrated file to copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def postgres_url(postgres: Server, postgres_template: str) -> Iterator[str]:
+    """Give a migrated PostgreSQL database."""
+    with scratch_database(postgres, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Give a migrated SQLite file."""
+    path = tmp_path / "authsvc.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=DIALECTS)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Give a migrated database of either kind."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture(params=DIALECTS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give a database of either kind without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    with scratch_database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def store(database_url: str) -> AsyncIterator[SqlStore]:
+    """Give the store of `database_url`."""
+    opened = SqlStore.open(database_url)
+    yield opened
+    await opened.close()
+
+
+@contextmanager
+def scratch_database(server: Server, template: str = "template1") -> Iterator[str]:
+    """Make a database of a name of its own, and drop it in the end."""
+    name = f"authsvc_test_{os.getpid()}_{next(_numbers)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(create)
+    try:
+        yield f"{server.url.rpartition('/')[0]}/{name}"
+    finally:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def run_sql(url: str, *statements: str) -> Sequence[tuple[Any, ...]]:
+    """Run statements behind the store's back; return the rows of the last one."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+            return [connection.execute(statement).fetchall() for statement in statements][-1]
+    with psycopg.connect(url, autocommit=True) as server:
+        for statement in statements:
+            cursor = server.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
