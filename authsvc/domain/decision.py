@@ -27,6 +27,11 @@ class Purpose(StrEnum):
     AUTHORIZE = "authorize"  # may they do this?
 
 
+# Members that every request looks at: reading one through its class costs as much as a rule.
+_AUTHENTICATE = Purpose.AUTHENTICATE
+_BY_REQUEST = EnvironmentSource.REQUEST
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Bearer:
     """
@@ -44,16 +49,27 @@ class Bearer:
     rendered: tuple[bytes, ...] = ()
 
 
+END_OF_TIME: Micros = 2**63
+
 # Asks the limiter for one request of this bearer: the verdict of every limit, the tightest first.
 Spend = Callable[[Bearer], tuple[Verdict, ...]]
 
 
+def spend_unasked(_: Bearer) -> tuple[Verdict, ...]:
+    """Stand where nobody has said which limiter to ask."""
+    raise AssertionError("no limiter was named")
+
+
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One question, resolved against its API. Not frozen: it is built for every request."""
+    """
+    One question, resolved against its API. Not frozen: it is built for every request.
+
+    The last three are filled in when the key is at hand. Until then every key with an end has
+    reached it, and asking a limiter is a fault.
+    """
 
     api: Api
-    now: Micros
     purpose: Purpose
     route: Route | None  # None: no rule, or none asked for
     required: tuple[str, ...] | None  # scopes that must all hold; None: no rule names any, deny
@@ -61,7 +77,8 @@ class Attempt:
     origin: str | None
     source_ip: str | None
     organization_id: str | None  # of the resource, where the caller names it
-    spend: Spend
+    now: Micros = END_OF_TIME
+    spend: Spend = spend_unasked
     verdicts: tuple[Verdict, ...] = ()  # what the limits said, for the answer's headers
 
 
@@ -82,6 +99,7 @@ class Allow:
     verdicts: tuple[Verdict, ...] = ()
 
 
+ALLOW = Allow()
 Decision = Allow | Deny
 
 
@@ -151,7 +169,7 @@ def check_route(_: Bearer, attempt: Attempt) -> Objection:
 
 def check_environment(bearer: Bearer, attempt: Attempt) -> Objection:
     """Where the API asks it to, the request names its environment, and it is the key's."""
-    if attempt.api.environment_source is not EnvironmentSource.REQUEST:
+    if attempt.api.environment_source is not _BY_REQUEST:
         return None
     if attempt.environment is None:
         return Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="nothing names the environment")
@@ -170,7 +188,7 @@ def check_kind(bearer: Bearer, attempt: Attempt) -> Objection:
         if record.kind in kinds:
             return None
         return Deny(reason=Reason.KIND_NOT_ALLOWED, detail=f"the route does not admit kind {record.kind!r}")
-    if kind.ceiling is None or attempt.purpose is Purpose.AUTHENTICATE:
+    if kind.ceiling is None or attempt.purpose is _AUTHENTICATE:
         return None
     # A bounded kind needs to be let in by something it may hold: no scopes asked is no invitation.
     if not attempt.required or not kind.ceiling.issuperset(attempt.required):
@@ -209,7 +227,7 @@ def check_ip(bearer: Bearer, attempt: Attempt) -> Objection:
 
 def check_scope(bearer: Bearer, attempt: Attempt) -> Objection:
     """Every required scope is held."""
-    if attempt.purpose is Purpose.AUTHENTICATE or bearer.scopes is None:
+    if attempt.purpose is _AUTHENTICATE or bearer.scopes is None:
         return None
     missing = first_missing(attempt.required or (), bearer.scopes)
     if missing is not None:
@@ -247,7 +265,7 @@ RULES: tuple[Rule, ...] = (
     Rule("organization", check_organization, lambda record, _: not record.organization_active),
     Rule("resource", check_resource, _always),
     Rule("route", check_route, _always),
-    Rule("environment", check_environment, lambda _, api: api.environment_source is EnvironmentSource.REQUEST),
+    Rule("environment", check_environment, lambda _, api: api.environment_source is _BY_REQUEST),
     Rule("kind", check_kind, _always),
     Rule("origin", check_origin, _origin_matters),
     Rule("ip", check_ip, lambda record, _: (record.networks, record.organization_networks) != (None, None)),
@@ -266,7 +284,7 @@ def decide(bearer: Bearer | None, attempt: Attempt) -> Decision:
         objection = check(bearer, attempt)
         if objection is not None:
             return objection
-    return Allow(verdicts=attempt.verdicts)
+    return Allow(verdicts=attempt.verdicts) if attempt.verdicts else ALLOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,20 @@ Nothing here needs the key's record, so a request that is malformed or public is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authsvc.domain import routes
 from authsvc.domain.api import Api, Apis, EnvironmentSource, bare_host
 from authsvc.domain.credentials import find_key
-from authsvc.domain.decision import Allow, Decision, Deny, Purpose
+from authsvc.domain.decision import ALLOW, Attempt, Decision, Deny, Purpose
 from authsvc.domain.keys import Revision
 from authsvc.domain.network import client_address
 from authsvc.domain.reasons import Reason
 from authsvc.domain.routes import Route
 from authsvc.domain.scopes import valid_name
+
+_AUTHORIZE = Purpose.AUTHORIZE
+_BY_REQUEST = EnvironmentSource.REQUEST
 
 # What the operator's Envoy configuration may say about a request.
 EXTENSIONS = frozenset({"api", "environment", "public", "required_scopes"})
@@ -36,18 +39,10 @@ class HttpRequest:
 
 
 @dataclass(slots=True, kw_only=True)
-class Question:
-    """One question, resolved as far as it can be without the key's record."""
+class Question(Attempt):
+    """An attempt whose key is still a text: what the rules will look at, and how to find the key."""
 
-    api: Api
-    purpose: Purpose
-    key: str | None  # None: missing, malformed or ambiguous
-    route: Route | None
-    required: tuple[str, ...] | None
-    environment: str | None
-    origin: str | None
-    source_ip: str | None
-    organization_id: str | None
+    key: str | None = field(repr=False)  # None: missing, malformed or ambiguous
     spends: bool
     at_least: Revision | None  # the caller has seen this change; an older record will not do
 
@@ -62,7 +57,7 @@ class Settled:
 
 NO_API = Settled(api=None, decision=Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="no API for this request"))
 MALFORMED = Deny(reason=Reason.BAD_REQUEST, detail="method or path is malformed or ambiguous")
-PUBLIC = Allow()
+PUBLIC = ALLOW
 
 
 def api_of(apis: Apis, request: HttpRequest) -> Api | None:
@@ -81,18 +76,24 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
         return NO_API
     headers, extensions = request.headers, request.extensions
     route = api.routes.find(request.method, path)
-    if _is_public(api, request, route, path):
-        return Settled(api=api, decision=PUBLIC)
     required = None if route is None else route.scopes
-    if len(extensions) > 1 or (extensions and "api" not in extensions):
+    # Nearly always the operator's configuration names the API and nothing else.
+    more = len(extensions) > 1 or (len(extensions) == 1 and "api" not in extensions)
+    if (
+        (route is not None and route.public)
+        or (more and _declared_public(extensions))
+        or _preflight(api, request, path)
+    ):
+        return Settled(api=api, decision=PUBLIC)
+    if more:
         required = _required_with(extensions, required, api)
     return Question(
         api=api,
-        purpose=Purpose.AUTHORIZE,
+        purpose=_AUTHORIZE,
         key=find_key(api.credentials, headers),
         route=route,
         required=required,
-        environment=environment_of(api, extensions.get("environment"), route, request.host),
+        environment=environment_of(api, extensions.get("environment") if more else None, route, request.host),
         origin=headers.get("origin"),
         source_ip=client_address(request.peer, headers.get(api.client_address_header), api.trusted_hops),
         organization_id=None,
@@ -103,7 +104,7 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
 
 def environment_of(api: Api, named: str | None, route: Route | None, host: str) -> str | None:
     """Return the environment a request is for: the caller's word, else the route's, else the host's."""
-    if api.environment_source is not EnvironmentSource.REQUEST:
+    if api.environment_source is not _BY_REQUEST:
         return None
     if named is not None:
         return named if named in api.environments else None
@@ -112,11 +113,11 @@ def environment_of(api: Api, named: str | None, route: Route | None, host: str) 
     return api.environment_by_host.get(bare_host(host))
 
 
-def _is_public(api: Api, request: HttpRequest, route: Route | None, path: str) -> bool:
-    if request.extensions.get("public") == "true" and EXTENSIONS.issuperset(request.extensions):
-        return True
-    if route is not None and route.public:
-        return True
+def _declared_public(extensions: Mapping[str, str]) -> bool:
+    return extensions.get("public") == "true" and EXTENSIONS.issuperset(extensions)
+
+
+def _preflight(api: Api, request: HttpRequest, path: str) -> bool:
     if request.method != "OPTIONS" or "origin" not in request.headers:
         return False
     # A preflight carries no credential and asks on behalf of the request that will follow it.

@@ -186,8 +186,10 @@ class Database:
         """Give running statements a moment, then close every connection."""
         if self._running:
             await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
-        for task in self._running:
-            task.cancel()
+        if self._running:
+            for task in self._running:
+                task.cancel()
+            await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
         await self.engine.dispose()
 
     async def _rows(self, statement: Executable, parameters: dict[str, Any] | None) -> Sequence[RowMapping]:

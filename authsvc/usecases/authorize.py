@@ -70,16 +70,6 @@ class Authorize:
 
 
 def attempt_of(question: Question, now: int, spend: Spend) -> Attempt:
-    """Return what the rules look at."""
-    return Attempt(
-        api=question.api,
-        now=now,
-        purpose=question.purpose,
-        route=question.route,
-        required=question.required,
-        environment=question.environment,
-        origin=question.origin,
-        source_ip=question.source_ip,
-        organization_id=question.organization_id,
-        spend=spend,
-    )
+    """Complete a question: from here on it is what the rules look at."""
+    question.now, question.spend = now, spend
+    return question

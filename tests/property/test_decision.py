@@ -31,7 +31,6 @@ from authsvc.domain.quotas import Algorithm, Subject, Verdict
 from authsvc.domain.reasons import Reason
 from tests.support.builders import NOW, REVISION, api, attempt, kind, limit, record, route
 
-
 ENDS = (None, 0, NOW - 1, NOW, NOW + 1)
 LISTED = (None, (), ("10.0.0.0/8",), ("::/0", "192.0.2.0/24"))
 NETWORKS = [None if texts is None else tuple(filter(None, map(parse_network, texts))) for texts in LISTED]
@@ -238,7 +237,8 @@ def test_two_limits_share_a_bucket_only_when_they_are_one(one: KeyRecord, other:
 def test_emptying_a_list_never_helps(world: World, name: str) -> None:
     """Empty matches nobody."""
     before = decide(bearer_of(world.record, world.attempt.api, REVISION), replace(world.attempt))
-    emptied = replace(world.record, **{name: ()})
+    empty: dict[str, Any] = {name: ()}
+    emptied = replace(world.record, **empty)
     after = decide(bearer_of(emptied, world.attempt.api, REVISION), replace(world.attempt))
 
     assert isinstance(before, Allow) or isinstance(after, Deny)

@@ -26,11 +26,8 @@ def addresses(draw: st.DrawFn) -> tuple[str, int, int]:
         )
         return text, 4, low
     value = (0x20010DB8 << 96) | low
-    return (
-        draw(st.sampled_from([str, lambda a: a.exploded, lambda a: str(a).upper()]))(ipaddress.IPv6Address(value)),
-        6,
-        value,
-    )
+    address = ipaddress.IPv6Address(value)
+    return draw(st.sampled_from([str(address), address.exploded, str(address).upper()])), 6, value
 
 
 @st.composite

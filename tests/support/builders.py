@@ -41,7 +41,7 @@ def limit(**changes: Any) -> Limit:
 
 def verdict(**changes: Any) -> Verdict:
     """One limit with room."""
-    return replace(Verdict(allowed=True, limit=limit(), remaining=9, reset_ns=1, retry_ns=0), **changes)
+    return Verdict(allowed=True, limit=limit(), remaining=9, reset_ns=1, retry_ns=0)._replace(**changes)
 
 
 def key_class(**changes: Any) -> KeyClass:

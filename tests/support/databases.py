@@ -27,6 +27,8 @@ from tests.support.postgres import MissingPostgresError, Server, running_postgre
 
 DIALECTS = ("sqlite", "postgresql")
 
+_COPIES_FILES = 150_000  # the first version that can be asked to
+
 _numbers = itertools.count()
 
 
@@ -104,6 +106,8 @@ def scratch_database(server: Server, template: str = "template1") -> Iterator[st
     name = f"authsvc_test_{os.getpid()}_{next(_numbers)}"
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
     with psycopg.connect(server.url, autocommit=True) as connection:
+        if connection.info.server_version >= _COPIES_FILES:
+            create += sql.SQL(" STRATEGY FILE_COPY")  # a third of the time for a small template
         connection.execute(create)
     try:
         yield f"{server.url.rpartition('/')[0]}/{name}"

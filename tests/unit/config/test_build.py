@@ -114,7 +114,8 @@ def test_environments_from_the_key() -> None:
 def test_a_route_with_several_methods() -> None:
     """Each method is a route of its own; ANY is one route for all."""
     api = shop(
-        "      - {method: [PUT, PATCH], path: /x, scopes: []}\n      - {method: ANY, path: /y, scopes: [], kinds: [secret]}\n"
+        "      - {method: [PUT, PATCH], path: /x, scopes: []}\n"
+        "      - {method: ANY, path: /y, scopes: [], kinds: [secret]}\n"
     )
 
     assert [route.name for route in api.routes.routes[-3:]] == ["PUT /x", "PATCH /x", "ANY /y"]
