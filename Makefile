@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo-check test check format fuzz conformance bench protos lock clean
+.PHONY: help run demo-check test check format fuzz conformance mutate bench protos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,11 @@ format: $(SET_UP) ## format the code and repair what ruff can
 fuzz: $(SET_UP) ## the property and fuzz tests, with 100,000 examples each
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(JOBS) $(wildcard tests/property tests/fuzz) $(ARGS)
 
-conformance: $(SET_UP) ## the example products, request by request
-	@$(BIN)/pytest -n $(JOBS) tests/conformance $(ARGS)
+conformance: $(SET_UP) ## the example products, request by request, with a table of every line they promise
+	@$(BIN)/pytest -n $(JOBS) --dist loadgroup -p tests.conformance.report tests/conformance $(ARGS)
+
+mutate: $(SET_UP) ## remove each line of policy from the examples and see that a test would notice
+	@$(BIN)/python -m tools.mutate $(ARGS)
 
 bench: $(SET_UP) ## how fast (needs h2load)
 	@command -v h2load >/dev/null || { echo 'h2load is missing: apt-get install nghttp2-client' >&2; exit 1; }

@@ -4,9 +4,11 @@
 It keeps records, never decisions. Two threads may call `get`; everything else belongs to the event
 loop. The rules it keeps, and why, are in docs/caching.md:
 
-- An answer is used only while the database was heard from within `max_staleness` (the lease). Past
-  it every question is `UnavailableError`: neither an allow nor "unknown".
-- A load is fenced: its `as_of` must not lie before an invalidation of what it returned.
+- What is kept is used only while the database was heard from within `max_staleness` (the lease). Past
+  it the database is asked, or, where it is known to be lost, every question is `UnavailableError`:
+  neither an allow nor "unknown".
+- A load is fenced: its `as_of` must not lie before an invalidation of what it returned, and of two
+  loads of one digest only the later is kept.
 - A request joins a running load only while that is young; a load never outlives its budget in the
   eyes of those who wait, and what failed or was cancelled is never kept.
 """
@@ -17,8 +19,9 @@ import asyncio
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
@@ -26,10 +29,13 @@ from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
 from authsvc.domain.keys import KeyRecord, Revision
-from authsvc.ports import ABSENT, Absent, Clock, KeyStore, Loaded
+from authsvc.ports import ABSENT, Absent, Clock, KeyStore
 from authsvc.telemetry import CacheCounters
 
 _LOG = logging.getLogger(__name__)
+
+_UNAVAILABLE = "keys cannot be checked right now"
+_OVERLOADED = "too many keys are being looked up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +64,17 @@ class _Entry:
 class _Flight:
     """One load in progress."""
 
-    task: asyncio.Task[Bearer | None]
+    digests: Sequence[Digest]
     started: float
+    proven: bool  # a key is cached under its digest, so it is no junk
+    task: asyncio.Task[_Answer] = field(init=False)
+    asked: bool = False  # the database has the question
     detached: bool = False  # an invalidation came after its start: nobody new may join
+    superseded: bool = False  # a later load of the same digest was started: nothing of it is kept
+
+
+# What a load found, and as of when.
+_Answer = tuple[Bearer | None, Revision]
 
 
 class _Positives(LRUCache[Digest, _Entry]):
@@ -91,6 +105,10 @@ def targets_of(record: KeyRecord) -> tuple[str, str]:
     return record.id, record.organization_id
 
 
+def _reaches(as_of: Revision, at_least: Revision) -> bool:
+    return as_of.epoch == at_least.epoch and as_of.seq >= at_least.seq
+
+
 class CachedKeyStore:
     """See the module. `bearer_for` joins a record with its API's rules; None when its API is unknown."""
 
@@ -106,6 +124,8 @@ class CachedKeyStore:
         self._bearer_for = bearer_for
         self._monotonic = clock.monotonic
         self._settings = settings
+        # Then even a load that is under way may be too old to join.
+        self._strict = settings.max_staleness < settings.load_budget
         self._counters = counters
         self._lock = threading.Lock()
         self._found = _Positives(settings.keys, counters)
@@ -115,10 +135,15 @@ class CachedKeyStore:
         self._floor = 0  # every load must be at least this new; raised when tombstones overflow
         self._absent_floor = 0  # the same for what was not found
         self._epoch: str | None = None
+        self._since = float("-inf")  # when the epoch changed; what was asked before is never kept
+        self._head = 0  # the last position heard of, and when
+        self._heard = float("-inf")
         self._confirmed = float("-inf")
         self._down = True
         self._slots = asyncio.Semaphore(settings.loads)
-        self._unknown: list[float] = []
+        self._running = 0  # loads, those that wait for a slot included
+        self._guesses = 0  # loads that the database has and that may find nothing
+        self._unknown: deque[float] = deque()  # when loads found nothing, within the last second
 
     # -- the hot path
 
@@ -126,11 +151,13 @@ class CachedKeyStore:
         """
         Return what is known of a digest without waiting; None when it must be fetched.
 
-        Raises `UnavailableError` when nothing known may be used any more.
+        Raises `UnavailableError` when nothing known may be used any more and the database is lost.
         """
         now = self._monotonic()
         if now - self._confirmed > self._settings.max_staleness:
-            raise UnavailableError("keys cannot be checked right now")
+            if self._down:
+                raise UnavailableError(_UNAVAILABLE)
+            return None
         with self._lock:
             try:
                 entry = self._found[digest]
@@ -140,7 +167,8 @@ class CachedKeyStore:
                     self._counters.negative_hits += 1
                     return ABSENT
                 return None
-            if now < entry.expires or self._down:
+            # Bounded in both states: a key nobody used for hours is not fresh because the database went away.
+            if now < entry.expires or (self._down and now < entry.expires + self._settings.max_staleness):
                 self._counters.hits += 1
                 return entry.bearer
         return None
@@ -158,114 +186,127 @@ class CachedKeyStore:
             known = self._newer(digests[0], at_least)
             if known is not None:
                 return None if isinstance(known, Absent) else known
-        flight = self._join(digests, fresh=at_least is not None)
-        left = min(budget, self._settings.load_budget - (self._monotonic() - flight.started))
+        now = self._monotonic()
+        flight = self._join(digests, now, fresh=at_least is not None or self._strict)
+        until = min(now + budget, flight.started + self._settings.load_budget)
         # wait(), not wait_for(): a caller that gives up must not cancel what others wait for.
-        done, _ = await asyncio.wait({flight.task}, timeout=max(left, 0))
-        if not done:
+        done, _ = await asyncio.wait({flight.task}, timeout=max(until - now, 0))
+        # An answer that comes with the end of the wait is late too: the whole process may have stood still.
+        if not done or self._monotonic() > until:
             self._counters.load_timeouts += 1
-            raise UnavailableError("keys cannot be checked right now")
-        bearer = flight.task.result()
-        if at_least is not None and self._newer(digests[0], at_least) is None:
+            raise UnavailableError(_UNAVAILABLE)
+        if flight.task.cancelled():
+            # Not by the caller: let through, it would look as if it were.
+            raise UnavailableError(_UNAVAILABLE)
+        bearer, as_of = flight.task.result()
+        if at_least is not None and not _reaches(as_of, at_least):
             raise UnavailableError("this instance has not reached the revision asked for")
         return bearer
 
     def _newer(self, digest: Digest, at_least: Revision) -> Bearer | Absent | None:
         known = self.get(digest)
         if isinstance(known, Bearer):
-            as_of = known.as_of
-        elif known is ABSENT:
-            with self._lock:
-                absent = self._absent.get(digest)
-            if absent is None:
-                return None
-            as_of = absent[1]
-        else:
-            return None
-        return known if as_of.epoch == at_least.epoch and as_of.seq >= at_least.seq else None
+            return known if _reaches(known.as_of, at_least) else None
+        with self._lock:
+            absent = self._absent.get(digest) if known is ABSENT else None
+        return known if absent is not None and _reaches(absent[1], at_least) else None
 
-    def _join(self, digests: Sequence[Digest], *, fresh: bool) -> _Flight:
-        now = self._monotonic()
-        flight = self._flights.get(digests[0])
-        if flight and not flight.detached and not fresh and now - flight.started < self._settings.load_budget:
+    def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
+        old = self._flights.get(digests[0])
+        young = old is not None and not old.detached and now - old.started < self._settings.load_budget
+        # What the database has not been asked yet, it will answer as of later than now.
+        if old is not None and young and not (fresh and old.asked):
             self._counters.joined += 1
-            return flight
-        if len(self._flights) >= self._settings.loads + self._settings.waiting or self._too_many_unknown(now):
+            return old
+        with self._lock:
+            proven = digests[0] in self._found
+        if self._running >= self._settings.loads + self._settings.waiting or not (proven or self._may_guess(now)):
             self._counters.shed += 1
-            raise UnavailableError("too many keys are being looked up")
-        flight = _Flight(asyncio.create_task(self._load(digests, now)), now)
-        self._flights[digests[0]] = flight
-        flight.task.add_done_callback(lambda task: self._landed(digests[0], task))
+            raise UnavailableError(_OVERLOADED)
+        if old is not None:
+            old.superseded = True
+        flight = self._flights[digests[0]] = _Flight(digests, now, proven)
+        flight.task = asyncio.create_task(self._load(flight))
+        flight.task.add_done_callback(lambda _: self._landed(flight))
+        self._running += 1
         return flight
 
-    async def _load(self, digests: Sequence[Digest], started: float) -> Bearer | None:
+    async def _load(self, flight: _Flight) -> _Answer:
         async with self._slots:
             sent = self._monotonic()
-            if sent - started >= self._settings.load_budget:
-                raise UnavailableError("keys cannot be checked right now")
+            if sent - flight.started >= self._settings.load_budget:
+                raise UnavailableError(_UNAVAILABLE)
+            if not (flight.proven or self._may_guess(sent)):
+                self._counters.shed += 1
+                raise UnavailableError(_OVERLOADED)
+            flight.asked = True
             self._counters.loads += 1
+            self._guesses += not flight.proven
             try:
-                loaded = await self._store.load(digests)
+                loaded = await self._store.load(flight.digests)
             except UnavailableError:
                 self._counters.load_failures += 1
                 self.lost()
                 raise
             finally:
+                self._guesses -= not flight.proven
                 self._counters.observe_load(self._monotonic() - sent)
         self.confirm(loaded.as_of, sent)
         bearer = None if loaded.record is None else self._bearer_for(loaded.record, loaded.as_of)
-        if self._monotonic() - started < self._settings.load_budget:
-            self._admit(digests[0], loaded, bearer)
-        return bearer
+        if bearer is None:
+            self._unknown.append(self._monotonic())
+        if self._admits(flight, sent, loaded.as_of):
+            self._admit(flight.digests[0], loaded.as_of, bearer)
+        return bearer, loaded.as_of
 
-    def _admit(self, digest: Digest, loaded: Loaded, bearer: Bearer | None) -> None:
-        as_of, now = loaded.as_of, self._monotonic()
+    def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
+        late = self._monotonic() - flight.started >= self._settings.load_budget
+        other = as_of.epoch != self._epoch or sent <= self._since
+        return not (late or other or flight.superseded)
+
+    def _admit(self, digest: Digest, as_of: Revision, bearer: Bearer | None) -> None:
+        now = self._monotonic()
         with self._lock:
-            if as_of.epoch != self._epoch or as_of.seq < self._floor:
-                return
             if bearer is None:
-                self._unknown.append(now)
-                self._drop(digest)
-                if as_of.seq >= self._absent_floor:
+                if as_of.seq >= max(self._floor, self._absent_floor):
+                    self._drop(digest)
                     self._absent[digest] = (now + self._settings.negative_age, as_of)
                 return
-            if any(as_of.seq < self._tombs.get(target, 0) for target in targets_of(bearer.record)):
-                return
-            old = self._found.get(digest)
-            if old is not None and old.bearer.as_of.seq > as_of.seq:
+            targets = targets_of(bearer.record)
+            if as_of.seq < max(self._floor, *(self._tombs.get(target, 0) for target in targets)):
                 return
             self._absent.pop(digest, None)
             self._drop(digest)
             # A spread, so that records loaded together do not all expire together.
             age = self._settings.max_age * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
             self._found[digest] = _Entry(bearer, now + age)
-            for target in targets_of(bearer.record):
+            for target in targets:
                 self._found.index.setdefault(target, set()).add(digest)
 
-    def _landed(self, digest: Digest, task: asyncio.Task[Bearer | None]) -> None:
-        flight = self._flights.get(digest)
-        if flight is not None and flight.task is task:
-            del self._flights[digest]
+    def _landed(self, flight: _Flight) -> None:
+        self._running -= 1
+        if self._flights.get(flight.digests[0]) is flight:
+            del self._flights[flight.digests[0]]
         # Asked for here, because nobody may be waiting any more.
-        error = None if task.cancelled() else task.exception()
+        error = None if flight.task.cancelled() else flight.task.exception()
         if error is not None and not isinstance(error, UnavailableError):
             self._counters.load_failures += 1
             _LOG.error("a key could not be loaded", extra={"fault": type(error).__name__})
 
-    def _too_many_unknown(self, now: float) -> bool:
-        self._unknown = [instant for instant in self._unknown if instant > now - 1]
-        return len(self._unknown) >= self._settings.unknown_per_second
+    def _may_guess(self, now: float) -> bool:
+        while self._unknown and self._unknown[0] <= now - 1:
+            self._unknown.popleft()
+        return len(self._unknown) + self._guesses < self._settings.unknown_per_second
 
     # -- what the database says
 
     def confirm(self, head: Revision, sent: float) -> None:
         """Note that the database answered a question sent at `sent` (monotonic seconds)."""
         with self._lock:
-            if self._epoch is not None and head.epoch != self._epoch:
-                _LOG.error("the database is another one than before: every cached key is dropped")
-                self._flush(0)
-                self._floor = self._absent_floor = 0
-            self._epoch = head.epoch
+            if self._epoch not in (None, head.epoch) and (sent < self._confirmed or sent <= self._since):
+                return  # the former database, and late: the present one was asked after it
+            back = head.epoch == self._epoch and head.seq < self._head and sent > self._heard
+            self._follow(head, back=back)
             # The time the question was sent: the answer may have been on its way for long.
             self._confirmed = max(self._confirmed, sent)
             self._down = False
@@ -282,6 +323,7 @@ class CachedKeyStore:
     def invalidate(self, revision: Revision, *targets: str) -> None:
         """Forget what is cached of these keys and organizations, and refuse loads older than the change."""
         with self._lock:
+            self._follow(revision)
             for target in targets:
                 self._tombs[target] = max(self._tombs.get(target, 0), revision.seq)
                 for digest in tuple(self._found.index.get(target, ())):
@@ -291,13 +333,27 @@ class CachedKeyStore:
             for flight in self._flights.values():
                 flight.detached = True
             if len(self._tombs) > self._settings.tombstones:
-                self._flush(revision.seq)
+                # Changes are told in any order: an earlier one than this may be the newest.
+                self._flush(max(self._tombs.values()))
 
     def invalidate_absent(self, revision: Revision) -> None:
         """Forget every digest that was not found: a change has stored keys that callers may already hold."""
         with self._lock:
+            self._follow(revision)
             self._absent.clear()
             self._absent_floor = max(self._absent_floor, revision.seq)
+
+    def _follow(self, position: Revision, *, back: bool = False) -> None:
+        """Note a position. In another epoch, or when the log went back, nothing is left to compare with."""
+        now = self._monotonic()
+        if back or self._epoch not in (None, position.epoch):
+            _LOG.error("the database has lost changes or is another one: every cached key is dropped")
+            self._flush(0)
+            self._floor = self._absent_floor = self._head = 0
+            self._since = now
+        self._epoch = position.epoch
+        if position.seq > self._head:
+            self._head, self._heard = position.seq, now
 
     def _flush(self, floor: int) -> None:
         self._found = _Positives(self._settings.keys, self._counters)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections.abc import Callable
 
 from authsvc.domain.decision import Bearer
-from authsvc.domain.quotas import Limit, State, Verdict, forgettable, spend
+from authsvc.domain.quotas import Limit, State, Verdict, spend
 
-_NANOS_PER_SECOND = 1_000_000_000
+_LOOKS = 64  # at buckets, for each new one
 
 
 class LocalLimiter:
     """
     Counts per process: N processes together let through up to N times a limit.
 
-    `capacity` bounds the buckets. When it is reached, those that have recovered are dropped, which
-    changes nothing; if that is not enough, the oldest are.
+    `capacity` bounds the buckets. Near it those that have recovered are dropped, which changes
+    nothing; only when none has, another is.
     """
 
     def __init__(self, capacity: int = 200_000, now: Callable[[], int] = time.monotonic_ns) -> None:
         self._capacity = capacity
+        self._ample = capacity - capacity // 10
         self._now = now
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[Limit, State]] = {}
-        self._swept = 0
+        # When each bucket recovers, or earlier: spending puts that off, and only `_make_room` looks.
+        self._recovery: list[tuple[int, str]] = []
 
     def spend(self, bearer: Bearer) -> tuple[Verdict, ...]:
         """Take one request from every limit, or from none when one refuses; the tightest verdict first."""
@@ -55,22 +58,37 @@ class LocalLimiter:
                 states.append(state)
             if keep and allowed:
                 for (bucket, limit), state in zip(bearer.limits, states, strict=True):
+                    if bucket not in buckets:
+                        self._make_room(now)
+                        heapq.heappush(self._recovery, (_recovers(limit, state), bucket))
                     buckets[bucket] = (limit, state)
-                if len(buckets) > self._capacity:
-                    self._make_room(now)
         if len(verdicts) > 1:
             verdicts.sort(key=_tightness)
         return tuple(verdicts)
 
     def _make_room(self, now: int) -> None:
-        # Looking at every bucket is worth it once a second at most.
-        if now - self._swept >= _NANOS_PER_SECOND:
-            self._swept = now
-            self._buckets = {
-                bucket: kept for bucket, kept in self._buckets.items() if not forgettable(kept[0], kept[1], now)
-            }
-        while len(self._buckets) > self._capacity:
-            del self._buckets[next(iter(self._buckets))]
+        """Make room for one more bucket."""
+        buckets, looks = self._buckets, 0
+        while len(buckets) >= self._ample:
+            full = len(buckets) >= self._capacity
+            noted, bucket = self._recovery[0]
+            # Begun early and a few looks at a time, so that there is never much to look at when it is full.
+            if not full and (noted > now or looks == _LOOKS):
+                return
+            looks += 1
+            recovers = _recovers(*buckets[bucket])
+            if recovers > noted and noted <= now:
+                heapq.heapreplace(self._recovery, (recovers, bucket))
+            else:
+                heapq.heappop(self._recovery)
+                del buckets[bucket]
+
+
+def _recovers(limit: Limit, state: State) -> int:
+    """Return when dropping the state changes nothing any more."""
+    if isinstance(state, int):
+        return state
+    return state[-1] + limit.period_ns if state else 0
 
 
 def _tightness(verdict: Verdict) -> tuple[bool, int, int]:

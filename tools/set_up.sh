@@ -28,16 +28,22 @@ find_python() {
   fail "CPython 3.11 or newer is needed and not on the PATH; name one with PYTHON=/path/to/python3"
 }
 
-python=$(find_python)
-"$python" -c 'import ensurepip, venv' 2>/dev/null ||
-  fail "$python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)"
+# One that works is never made anew: somebody may be using it. One that was copied here, or whose
+# Python is gone, does not: its commands still start what was there before.
+works() {
+  usable "$venv/bin/python" || return 1
+  here=$("$venv/bin/python" -c 'import pip; print(pip.__path__[0])' 2>/dev/null) || return 1
+  there=$("$venv/bin/pip" --version 2>/dev/null | sed 's/.* from \(.*\) (python .*/\1/')
+  # shellcheck disable=SC3013  # not in POSIX, and in every shell that is some machine's sh
+  [ -n "$there" ] && [ "$here" -ef "$there" ]
+}
 
-# One that was made by another Python, or somewhere else, is of no use.
-identity="$("$python" -c 'import sys; print(sys.version, sys.base_prefix)') $PWD/$venv"
-if [ "$(cat "$venv/.identity" 2>/dev/null)" != "$identity" ]; then
+if ! works; then
+  python=$(find_python)
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv)"
   echo "set-up: making $venv with $("$python" --version)"
   "$python" -m venv --clear "$venv"
-  echo "$identity" > "$venv/.identity"
 fi
 echo "set-up: installing packages; the first time takes a minute or two"
 "$venv/bin/python" -m pip install --quiet --require-hashes -r requirements.lock

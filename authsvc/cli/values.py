@@ -38,7 +38,7 @@ def expiry(lasting: str | None, at: str | None) -> Timestamp | None:
     if lasting is not None and at is not None:
         raise CommandError("give either --expires-in or --expires-at", USAGE)
     if lasting is not None:
-        return _timestamp(datetime.now(UTC) + _duration(lasting, "--expires-in"))
+        return _timestamp(_later(lasting))
     return None if at is None else instant(at, "--expires-at")
 
 
@@ -53,11 +53,11 @@ def instant(text: str, option: str) -> Timestamp:
     return _timestamp(moment)
 
 
-def _duration(text: str, option: str) -> timedelta:
+def _later(lasting: str) -> datetime:
     try:
-        return timedelta(microseconds=parse_duration(text))
+        return datetime.now(UTC) + timedelta(microseconds=parse_duration(lasting))
     except (ValueError, OverflowError):
-        raise CommandError(f"{option}: write a number and ms, s, m, h or d, such as 90d", USAGE) from None
+        raise CommandError("--expires-in: write a number and ms, s, m, h or d, such as 90d", USAGE) from None
 
 
 def _timestamp(moment: datetime) -> Timestamp:

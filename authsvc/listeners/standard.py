@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -65,19 +66,37 @@ def add_methods(
 
 def _handler(method: Method[Any], counters: ListenerCounters, admits: PeerCheck | None) -> Handler:
     async def handle(payload: bytes, context: Context) -> bytes:
-        if admits is not None and not admits(context):
-            answer: bytes | Refusal | Waiting[Any] = method.fault(
-                PermissionDeniedError("this peer may not call this service")
-            )
-        else:
-            answer = method.now(payload)
-        if isinstance(answer, Waiting):
-            answer = await _wait(method, answer, context, counters)
+        try:
+            answer = await _answer(method, payload, context, counters, admits)
+        except BaseException as error:
+            # grpc would send an exception's text to the client, and nothing at all for a cancellation.
+            if _over(error):
+                counters.cancelled += 1
+                raise
+            counters.faults += 1
+            answer = method.fault(error)
         if isinstance(answer, Refusal):
             await context.abort(answer.code, answer.text)
         return answer
 
     return handle
+
+
+async def _answer(
+    method: Method[Any], payload: bytes, context: Context, counters: ListenerCounters, admits: PeerCheck | None
+) -> bytes | Refusal:
+    if admits is not None and not admits(context):
+        return method.fault(PermissionDeniedError("this peer may not call this service"))
+    answer = method.now(payload)
+    return await _wait(method, answer, context, counters) if isinstance(answer, Waiting) else answer
+
+
+def _over(error: BaseException) -> bool:
+    """Whether the call itself was given up: what is cancelled elsewhere still leaves a client waiting for an answer."""
+    task = asyncio.current_task()
+    return isinstance(error, GeneratorExit) or (
+        isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    )
 
 
 async def _wait(

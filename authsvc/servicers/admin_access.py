@@ -147,7 +147,7 @@ class AdminAccess(grpc.aio.ServerInterceptor):
                 answer = call()
                 return await answer if inspect.isawaitable(answer) else answer
             except PermissionDeniedError as error:
-                _log_refusal(method, administrator, error)
+                _log_refusal(method, administrator.address, administrator.record.id, error)
                 raise
         finally:
             self._in_flight -= 1
@@ -158,20 +158,20 @@ class AdminAccess(grpc.aio.ServerInterceptor):
             raise PermissionDeniedError("this peer may not call this service")
         try:
             administrator = await self._administer(find_key(_CREDENTIAL, _headers(context)), address)
-        except (UnauthenticatedError, PermissionDeniedError):
-            _LOG.info("a call was refused", extra={"rpc": method, "address": address or "", "actor": ""})
+        except (UnauthenticatedError, PermissionDeniedError) as error:
+            _log_refusal(method, address or "", "", error)
             raise
         try:
             permit(administrator, ACCESS.get(method))
         except PermissionDeniedError as error:
-            _log_refusal(method, administrator, error)
+            _log_refusal(method, administrator.address, administrator.record.id, error)
             raise
         return administrator
 
 
-def _log_refusal(method: str, administrator: Administrator, error: AuthsvcError) -> None:
-    actor, address = administrator.record.id, administrator.address
-    _LOG.info("a call was refused", extra={"rpc": method, "address": address, "actor": actor, "cause": str(error)})
+def _log_refusal(method: str, address: str, key_id: str, error: AuthsvcError) -> None:
+    detail = "; ".join((str(error), *getattr(error, "__notes__", ())))
+    _LOG.info("%s was refused", method, extra={"address": address, "key_id": key_id, "detail": detail})
 
 
 def _parse(handler: Handler, payload: bytes) -> Any:  # noqa: ANN401 - any message

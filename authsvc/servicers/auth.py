@@ -30,7 +30,7 @@ from authsvc.telemetry import DecisionCounters
 from authsvc.usecases.authorize import Authorize, Miss
 
 MAX_BATCH = 100
-_MAX_CORRELATION_ID = 128
+_MAX_CORRELATION_ID = 64  # bytes
 
 RequestT = TypeVar("RequestT", bound=AuthenticateRequest | AuthorizeRequest)
 ResponseT = TypeVar("ResponseT", bound=AuthenticateResponse | AuthorizeResponse)
@@ -126,7 +126,7 @@ class BatchAuthorize:
     def now(self, payload: bytes) -> bytes | Refusal | Waiting[Batch]:
         """See `Method`."""
         try:
-            batch = [(item.correlation_id, self._ask(item.request)) for item in _items(payload)]
+            batch = [self._ask(item) for item in _items(payload)]
             if any(isinstance(answer, Miss) for _, answer in batch):
                 return Waiting(batch)
             return self._respond(batch)
@@ -145,11 +145,14 @@ class BatchAuthorize:
         """See `Method`."""
         return refusal(error)
 
-    def _ask(self, request: AuthorizeRequest) -> Outcome | Miss | Exception:
+    def _ask(self, item: BatchAuthorizeItem) -> tuple[str, Outcome | Miss | Exception]:
+        name = item.correlation_id
+        if len(name.encode()) > _MAX_CORRELATION_ID:
+            return "", InvalidInputError(f"correlation_id: at most {_MAX_CORRELATION_ID} bytes")
         try:
-            return self._door.ask(auth_wire.authorization(self._door.apis, request))
+            return name, self._door.ask(auth_wire.authorization(self._door.apis, item.request))
         except Exception as error:  # noqa: BLE001 - it becomes this item's error
-            return error
+            return name, error
 
     async def _settle(self, answer: Outcome | Miss | Exception, budget: float) -> Outcome | Miss | Exception:
         if not isinstance(answer, Miss):
@@ -177,10 +180,8 @@ class BatchAuthorize:
 
 def _items(payload: bytes) -> Sequence[BatchAuthorizeItem]:
     items = _parse(BatchAuthorizeRequest, payload).items
-    if len(items) > MAX_BATCH:
-        raise InvalidInputError(f"items: at most {MAX_BATCH}")
-    if any(len(item.correlation_id) > _MAX_CORRELATION_ID for item in items):
-        raise InvalidInputError(f"correlation_id: at most {_MAX_CORRELATION_ID} bytes")
+    if not 0 < len(items) <= MAX_BATCH:
+        raise InvalidInputError(f"items: 1 to {MAX_BATCH}")
     return items
 
 

@@ -28,7 +28,10 @@ from authsvc.domain.reasons import WORDING, Reason
 from authsvc.domain.scopes import MAX_SCOPES
 from authsvc.servicers.rate_headers import retry_after
 
-_MAX_FIELD = 512  # bytes of any text whose own bound is not tighter
+# Bytes, as the .proto files promise.
+_MAX_NAME = 64
+_MAX_ORIGIN = 512
+_MAX_ADDRESS = 45
 _MICROS_PER_SECOND = 1_000_000
 _NANOS_PER_MICRO = 1000
 _OK = 200
@@ -82,9 +85,11 @@ def _question(
 ) -> Question:
     context = request.context
     organization_id = request.organization_id if isinstance(request, AuthorizeRequest) else ""
-    for text in (organization_id, context.environment, context.origin, context.source_ip):
-        if len(text) > _MAX_FIELD:
-            raise InvalidInputError(f"a field is longer than {_MAX_FIELD} bytes")
+    _bound("organization_id", organization_id, _MAX_NAME)
+    _bound("context.environment", context.environment, _MAX_NAME)
+    _bound("context.origin", context.origin, _MAX_ORIGIN)
+    _bound("context.source_ip", context.source_ip, _MAX_ADDRESS)
+    _bound("at_least_revision", request.at_least_revision, _MAX_NAME)
     return Question(
         api=api,
         purpose=purpose,
@@ -102,11 +107,16 @@ def _question(
     )
 
 
+def _bound(field: str, text: str, size: int) -> None:
+    if len(text) > size or (not text.isascii() and len(text.encode()) > size):
+        raise InvalidInputError(f"{field}: at most {size} bytes")
+
+
 def _revision(text: str) -> Revision | None:
     if not text:
         return None
     epoch, _, seq = text.rpartition(":")
-    if not epoch or not seq.isdecimal() or not seq.isascii() or len(text) > _MAX_FIELD:
+    if not epoch or not seq.isdecimal() or not seq.isascii():
         raise InvalidInputError("at_least_revision: not of the form epoch:seq")
     return Revision(epoch=epoch, seq=int(seq))
 
@@ -114,6 +124,8 @@ def _revision(text: str) -> Revision | None:
 def decision(outcome: Outcome, decision_id: str, *, stale: bool) -> Decision:
     """Return the decision's message."""
     bearer, verdicts = outcome.bearer, outcome.decision.verdicts
+    if isinstance(outcome.decision, Deny) and outcome.decision.reason is Reason.INVALID_KEY:
+        bearer = None  # a dead key must look like an unknown one
     message = Decision(
         decision_id=decision_id,
         revision="" if bearer is None else str(bearer.as_of),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from authsvc.domain.question import HttpRequest
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest, HeaderMap
@@ -11,6 +12,8 @@ from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest, HeaderM
 IDENTITY_PREFIX = "x-authsvc-"
 
 _CONTROL = re.compile(r"[\0\r\n]")
+_SEPARATOR = re.compile(r"[^a-z0-9]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110
 
 
 class MalformedRequestError(Exception):
@@ -37,7 +40,7 @@ def http_request(payload: bytes) -> HttpRequest:
     )
 
 
-def carries_control(headers: Mapping[str, str], but: frozenset[str]) -> bool:
+def carries_control(headers: Mapping[str, str], but: AbstractSet[str] = frozenset()) -> bool:
     """Whether any header, but those that are judged elsewhere, has a line break or NUL in its value."""
     # One look at all values together is enough for nearly every request.
     if "".join(headers.values()).isprintable():
@@ -46,10 +49,17 @@ def carries_control(headers: Mapping[str, str], but: frozenset[str]) -> bool:
 
 
 def forged(payload: bytes, headers: Mapping[str, str]) -> list[str]:
-    """Return the client's headers that could pass for ours, spelled with underscores too."""
+    """
+    Return the client's headers that could pass for ours, spelled with underscores or dots too.
+
+    Raises `MalformedRequestError` for one that is no header's name: they are named in the answer.
+    """
     if b"authsvc" not in payload:
         return []
-    return [name for name in headers if name.replace("_", "-").startswith(IDENTITY_PREFIX)]
+    names = [name for name in headers if _SEPARATOR.sub("-", name).startswith(IDENTITY_PREFIX)]
+    if not all(_TOKEN.fullmatch(name) for name in names):
+        raise MalformedRequestError
+    return names
 
 
 def _joined(header_map: HeaderMap) -> Mapping[str, str]:

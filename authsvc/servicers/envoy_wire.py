@@ -67,7 +67,8 @@ _MARK = secrets.token_hex(LENGTH // 2)
 def allow(api: Api, decision: Allow, bearer: Bearer | None, decision_id: str, forged: Sequence[str]) -> bytes:
     """Return the answer that lets a request pass; `forged` are client headers that must not."""
     if bearer is None:
-        return _public(api) + _remove(forged) if forged else _public(api)
+        answer = _public(api) + decision_id.encode().join(_METADATA_TAIL)
+        return answer + _remove(forged) if forged else answer
     rendered = bearer.rendered or _render(bearer)
     answer = b"".join((_allow_head(api), *rendered, decision_id.encode().join(_ALLOW_TAIL)))
     if decision.verdicts:
@@ -86,7 +87,8 @@ def deny(
         parts.append((bearer.rendered or _render(bearer))[-1])
     headers = rate_headers(api.rate_headers, rate_states(verdicts)) if api is not None else []
     if origin is not None and api is not None:
-        headers += _cors(api, bearer, origin)
+        # A dead key must look like an unknown one, here too.
+        headers += _cors(api, None if reason is Reason.INVALID_KEY else bearer, origin)
     if headers:
         parts.append(
             CheckResponse(denied_response=DeniedHttpResponse(headers=map(_option, headers))).SerializeToString()
@@ -218,6 +220,9 @@ def _metadata(values: Mapping[str, str]) -> Struct:
     return Struct(fields={name: Value(string_value=value) for name, value in values.items()})
 
 
+_METADATA_TAIL = tuple(
+    CheckResponse(dynamic_metadata=_metadata({"decision_id": _MARK})).SerializeToString().split(_MARK.encode())
+)
 _ALLOW_TAIL = tuple(
     CheckResponse(
         ok_response=OkHttpResponse(headers=[_option((DECISION_ID, _MARK))]),

@@ -47,7 +47,6 @@ class Check:
         self._authorize = authorize
         self._counters = counters
         self._ids = DecisionIds()
-        self._exempt = frozenset(source.header for api in apis.by_name.values() for source in api.credentials)
 
     def now(self, payload: bytes) -> bytes | Waiting[PendingCheck]:
         """Answer at once, or say that the key must be loaded."""
@@ -55,8 +54,11 @@ class Check:
         request: HttpRequest | None = None
         ours: list[str] = []
         try:
-            request = http_request(payload)
-            ours = forged(payload, request.headers)
+            try:
+                request = http_request(payload)
+                ours = forged(payload, request.headers)
+            except MalformedRequestError:
+                return self._render(UNREADABLE, None, [])
             question = self._question(request)
             api = question.api
             if isinstance(question, Settled):
@@ -67,8 +69,6 @@ class Check:
                     return Waiting(PendingCheck(answer, request, ours))
                 outcome = answer
             return self._render(outcome, request, ours)
-        except MalformedRequestError:
-            return self._render(UNREADABLE, None, [])
         except BaseException as error:  # noqa: BLE001 - no fault of any kind may become an RPC error
             return self._undecided(api, error, request)
 
@@ -86,16 +86,18 @@ class Check:
         return self._undecided(None, error, None)
 
     def _question(self, request: HttpRequest) -> Question | Settled:
-        if carries_control(request.headers, self._exempt):
-            return Settled(api=api_of(self._apis, request), decision=MALFORMED)
+        if carries_control(request.headers):
+            api = api_of(self._apis, request)
+            # A malformed credential is told apart: it is as good as none.
+            if api is None or carries_control(request.headers, {source.header for source in api.credentials}):
+                return Settled(api=api, decision=MALFORMED)
         return from_http(self._apis, request)
 
     def _undecided(self, api: Api | None, error: BaseException, request: HttpRequest | None) -> bytes:
-        faults.report(error)
         try:
+            faults.report(error)
             return self._render(Outcome(api=api, decision=UNDECIDED, bearer=None), request, [])
-        except Exception as second:  # noqa: BLE001 - even a fault in rendering one must be a denial
-            faults.report(second)
+        except BaseException:  # noqa: BLE001 - even a fault in rendering one must be a denial
             return _LAST_RESORT
 
     def _render(self, outcome: Outcome, request: HttpRequest | None, ours: list[str]) -> bytes:
@@ -112,13 +114,18 @@ class Check:
                 outcome.bearer,
                 decision_id,
                 origin=headers.get("origin"),
-                grpc=headers.get("content-type", "").startswith("application/grpc"),
+                grpc=_is_grpc(headers.get("content-type", "")),
             )
         if api is None:
             # Unreachable: nothing allows without an API. Kept, because the other way round would be an allow.
             return self._render(Outcome(api=None, decision=UNDECIDED, bearer=None), request, [])
         self._counters.count(api.name, envoy_wire.ALLOWED)
         return envoy_wire.allow(api, decision, outcome.bearer, decision_id, ours)
+
+
+def _is_grpc(content_type: str) -> bool:
+    # As Envoy tells it: to a client of grpc-web it sends plain HTTP.
+    return content_type == "application/grpc" or content_type.startswith("application/grpc+")
 
 
 def _log(outcome: Outcome, decision: Deny, decision_id: str) -> None:

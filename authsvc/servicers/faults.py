@@ -39,7 +39,7 @@ INTERNAL = "internal error"
 
 def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     """Return the code and the text for a caller. Only faults raised on purpose have a text of their own."""
-    code = STATUS_BY_FAULT.get(type(error)) if isinstance(error, AuthsvcError) else None
+    code = next((STATUS_BY_FAULT[kind] for kind in type(error).__mro__ if kind in STATUS_BY_FAULT), None)
     return (grpc.StatusCode.INTERNAL, INTERNAL) if code is None else (code, str(error))
 
 

@@ -30,7 +30,8 @@ class Method(Protocol[WaitingT]):
     """
     One unary RPC of the data plane.
 
-    No call raises: a fault is rendered where its meaning is known.
+    No call raises an exception: a fault is rendered where its meaning is known. What is no exception to
+    Python (a cancellation, an interrupt) may leave `later`; a listener answers it with `fault`.
     """
 
     path: str  # `/package.Service/Method`

@@ -168,17 +168,8 @@ class Database:
         The row lock on the position is held until the commit: positions are committed in their order,
         and none is missing.
         """
-        position = (
-            update(change_head)
-            .where(change_head.c.id == 1)
-            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + 1)
-            .returning(change_head.c.epoch, change_head.c.seq, change_head.c.audit_seq, self.now().label("now"))
-        )
-        if self.postgresql:
-            # Delivered on commit; only a doorbell, the followers read the log.
-            position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
         async with self._writing(), self._begun() as connection:
-            head = (await connection.execute(position)).mappings().one()
+            head = (await connection.execute(self._next_position())).mappings().one()
             yield Change(connection, head, actor)
             await connection.commit()
 
@@ -192,25 +183,38 @@ class Database:
             await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
         await self.engine.dispose()
 
+    def _next_position(self) -> ReturningUpdate[Any]:
+        position = (
+            update(change_head)
+            .where(change_head.c.id == 1)
+            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + 1)
+            .returning(change_head.c.epoch, change_head.c.seq, change_head.c.audit_seq, self.now().label("now"))
+        )
+        if self.postgresql:
+            # Delivered on commit; only a doorbell, the followers read the log.
+            position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
+        return position
+
     async def _rows(self, statement: Executable, parameters: dict[str, Any] | None) -> Sequence[RowMapping]:
         async with self._connected() as connection:
             return (await connection.execute(statement, parameters)).mappings().all()
 
     @asynccontextmanager
     async def _begun(self) -> AsyncIterator[AsyncConnection]:
-        async with AsyncExitStack() as stack:
-            try:
-                connection = await self._begin(stack)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                connection = await self._begin(stack)
+        try:
+            held, connection = await self._begin()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            held, connection = await self._begin()
+        async with held:
             yield connection
 
-    async def _begin(self, stack: AsyncExitStack) -> AsyncConnection:
-        connection = await stack.enter_async_context(self._connected())
-        await connection.exec_driver_sql("BEGIN" if self.postgresql else "BEGIN IMMEDIATE")
-        return connection
+    async def _begin(self) -> tuple[AsyncExitStack, AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._connected())
+            await connection.exec_driver_sql("BEGIN" if self.postgresql else "BEGIN IMMEDIATE")
+            return stack.pop_all(), connection
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:

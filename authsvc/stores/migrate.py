@@ -16,6 +16,7 @@ from enum import StrEnum
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -108,6 +109,8 @@ def _migrating(url: str) -> Iterator[Connection]:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             yield connection
             connection.commit()
+    except CommandError as error:
+        raise StartupError("the database's schema was made by a newer version of authsvc") from error
     except (SQLAlchemyError, OSError) as error:
         raise StartupError(
             "the database could not be migrated: it is unreachable, busy, or refuses this role"

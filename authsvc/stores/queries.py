@@ -72,12 +72,25 @@ def key_by_digest(digests: list[bytes]) -> Select[Any]:
 
 
 def key_page(where: KeyFilter, limit: int, after: str | None) -> Select[Any]:
-    """Return keys that are not deleted, in the order of their ids."""
-    page = _keys().where(keys.c.deleted_at.is_(None)).order_by(keys.c.id).limit(limit)
+    """
+    Return keys that are not deleted, in the order of their ids.
+
+    The page is cut before anything is joined to it: however a planner goes about the joins, they are
+    for the rows of one page.
+    """
+    cut = select(*KEY).where(keys.c.deleted_at.is_(None)).order_by(keys.c.id).limit(limit)
     for name in ("api", "organization_id", "kind", "environment"):
         if (wanted := getattr(where, name)) is not None:
-            page = page.where(keys.c[name] == wanted)
-    return page if after is None else page.where(keys.c.id > after)
+            cut = cut.where(keys.c[name] == wanted)
+    if after is not None:
+        cut = cut.where(keys.c.id > after)
+    page = cut.subquery("page")
+    return (
+        select(*page.c, *_OWNER, key_uses.c.last_used_at)
+        .join(organizations, organizations.c.id == page.c.organization_id)
+        .outerjoin(key_uses, key_uses.c.key_id == page.c.id)
+        .order_by(page.c.id)
+    )
 
 
 def organization_by_id(id_: str) -> Select[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, Apis
 from authsvc.domain.decision import Attempt, Bearer, Deny, Purpose, decide
-from authsvc.domain.errors import PermissionDeniedError, UnauthenticatedError
+from authsvc.domain.errors import AuthsvcError, PermissionDeniedError, UnauthenticatedError
 from authsvc.domain.reasons import WORDING, Reason
 from authsvc.ports import Clock
 from authsvc.usecases.authorize import spend_nothing
@@ -33,8 +33,7 @@ class Administer:
             raise UnauthenticatedError(WORDING[Reason.INVALID_KEY].message)
         decision = decide(bearer, self._attempt(bearer, api, address))
         if isinstance(decision, Deny):
-            fault = UnauthenticatedError if decision.reason in _UNAUTHENTICATED else PermissionDeniedError
-            raise fault(WORDING[decision.reason].message)
+            raise _refusal(bearer, decision)
         return Administrator(api=api, record=bearer.record, address=address or "")
 
     def _attempt(self, bearer: Bearer, api: Api, address: str | None) -> Attempt:
@@ -51,3 +50,11 @@ class Administer:
             organization_id=None,
             spend=spend_nothing,
         )
+
+
+def _refusal(bearer: Bearer, decision: Deny) -> AuthsvcError:
+    fault = UnauthenticatedError if decision.reason in _UNAUTHENTICATED else PermissionDeniedError
+    error = fault(WORDING[decision.reason].message)
+    # For the log, which may tell expired from revoked; callers get the text alone.
+    error.add_note(f"{bearer.record.id}: {decision.detail}")
+    return error

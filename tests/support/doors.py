@@ -54,6 +54,8 @@ def new_key(of: KeyClass | None = None, seed: int = 0) -> str:
 KEY = new_key(seed=1)
 # The usual product on a host that needs no environment, so that a request has to state little.
 SHOP = api(environment_source=EnvironmentSource.NONE)
+# A machine busy with other tests must not turn an answer into a late one.
+PATIENT = CacheSettings(load_budget=TIMEOUT)
 
 
 class FakeStore:
@@ -143,7 +145,7 @@ def door(
         of = known.by_name.get(found.api)
         return None if of is None else bearer_of(found, of, as_of)
 
-    cache = CachedKeyStore(store, bearer_for, clock, settings or CacheSettings(), cached)
+    cache = CachedKeyStore(store, bearer_for, clock, settings or PATIENT, cached)
     cache.confirm(REVISION, clock.monotonic())
     counted = limiter or LocalLimiter()
     authorize = Authorize(cache, PepperSet(PEPPER, ()), counted, clock)

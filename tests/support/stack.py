@@ -72,12 +72,16 @@ class Stack:
         """Return the client of explanations."""
         return DecisionServiceStub(self.admin)
 
+    @property
+    def customers(self) -> OrganizationServiceStub:
+        """Return the client of organizations' administration."""
+        return OrganizationServiceStub(self.admin)
+
     def organization(self, name: str, **fields: Any) -> str:
         """Return the id of an organization, made at its first mention."""
         if name not in self.organizations:
-            stub = OrganizationServiceStub(self.admin)
             request = CreateOrganizationRequest(name=name, **fields)
-            answer = stub.CreateOrganization(request, metadata=self.metadata, timeout=TIMEOUT)
+            answer = self.customers.CreateOrganization(request, metadata=self.metadata, timeout=TIMEOUT)
             self.organizations[name] = answer.organization.id
         return self.organizations[name]
 
@@ -103,7 +107,9 @@ class Stack:
         )
 
 
-def send(address: str, method: str, target: str, headers: Headers = (), *, host: str | None = None) -> Answer:
+def send(
+    address: str, method: str, target: str, headers: Headers = (), *, host: str | None = None, body: bytes = b""
+) -> Answer:
     """Send one HTTP/1.1 request; nothing is normalized, repeated headers stay repeated."""
     connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
     try:
@@ -111,7 +117,9 @@ def send(address: str, method: str, target: str, headers: Headers = (), *, host:
         connection.putheader("Host", host or address)
         for name, value in headers:
             connection.putheader(name, value.encode("utf-8"))
-        connection.endheaders()
+        if body:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body or None)
         answer = connection.getresponse()
         found = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, found, answer.read())
@@ -127,8 +135,9 @@ def running(
     *,
     database_url: str | None = None,
     extra: Mapping[str, str] | None = None,
+    upstream_port: int | None = None,
 ) -> Iterator[Stack]:
-    """Run everything in `home`; without a database URL on the embedded default."""
+    """Run everything in `home`; without a database URL on the embedded default, without a port before an echo."""
     environ = process.environment(home, config, dict(extra or {}))
     if database_url is not None:
         environ["AUTHSVC_DATABASE_URL"] = database_url
@@ -137,7 +146,7 @@ def running(
         serving = stack.enter_context(process.service(environ, home / "authsvc.log"))
         clusters: dict[str, str | int] = {
             "authsvc": environ["AUTHSVC_LISTEN"].removeprefix("unix:"),
-            "upstream": stack.enter_context(upstream.upstream()),
+            "upstream": upstream_port or stack.enter_context(upstream.upstream()),
         }
         address = stack.enter_context(envoy.envoy(envoy.bootstrap(envoy_yaml, 0, clusters), home))
         channel = stack.enter_context(grpc.insecure_channel(environ["AUTHSVC_LISTEN"]))

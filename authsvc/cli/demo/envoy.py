@@ -53,7 +53,8 @@ def envoy(configuration: Mapping[str, Any], folder: Path) -> Iterator[str]:
     file, admin, log = folder / "envoy.json", folder / "envoy.admin", folder / "envoy.log"
     file.write_text(json.dumps(configuration))
     admin.unlink(missing_ok=True)
-    options = ("--concurrency", "1", "--disable-hot-restart", "--admin-address-path", str(admin))
+    options = ("--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "200")
+    options += ("--admin-address-path", str(admin))
     command = [str(binary()), "-c", str(file), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603 - ours

@@ -198,6 +198,15 @@ async def test_a_database_without_a_schema_is_told_from_a_lost_one(empty_databas
     assert not (tmp_path / "lost.db").exists()
 
 
+def test_a_schema_of_the_future_is_left_alone(database_url: str) -> None:
+    """Older code that is told to migrate it says so and touches nothing."""
+    run_sql(database_url, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StartupError, match="newer version"):
+        migrate.upgrade(database_url)
+    assert migrate.current_revision(database_url) == "9999"
+
+
 def test_a_database_that_cannot_be_migrated_is_one_line(tmp_path: Path) -> None:
     """Unreachable, or not a database: a start-up error without the URL."""
     (tmp_path / "text.db").write_text("hunter2 " * 1000)

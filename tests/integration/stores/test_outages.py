@@ -121,7 +121,8 @@ async def test_a_server_that_stays_frozen_is_given_up(
     monkeypatch.setattr(database, "HANG_TIMEOUT", 0.3)
     with frozen(backends(postgres_url)):
         # New connections get new processes, which are not frozen.
-        loads = await asyncio.gather(*(postgres_store.load([digest(1)]) for _ in range(POOL_SIZE)))
+        async with asyncio.timeout(5):
+            loads = await asyncio.gather(*(postgres_store.load([digest(1)]) for _ in range(POOL_SIZE)))
 
     assert all(load.record is not None for load in loads)
 

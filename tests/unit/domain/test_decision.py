@@ -13,6 +13,7 @@ from authsvc.domain.decision import (
     RULES,
     UNKNOWN_KEY,
     Allow,
+    Attempt,
     Decision,
     Deny,
     Purpose,
@@ -578,6 +579,37 @@ def test_an_explanation_has_every_rule() -> None:
 
     assert [rule.name for rule in RULES] == [v.rule for v in said]
     assert [v.rule for v in said if v.objection is not None] == ["key_status", "ip", "scope"]
+
+
+def unfilled() -> Attempt:
+    """Return an attempt to which nobody has added the time and a limiter."""
+    filled = attempt()
+    return Attempt(
+        api=filled.api,
+        purpose=filled.purpose,
+        route=filled.route,
+        required=filled.required,
+        environment=filled.environment,
+        origin=filled.origin,
+        source_ip=filled.source_ip,
+        organization_id=filled.organization_id,
+    )
+
+
+@pytest.mark.parametrize("end", ["expires_at", "grace_ends_at"])
+def test_without_a_time_every_key_with_an_end_is_dead(end: str) -> None:
+    """Forgetting the clock must not keep a key alive."""
+    asked = unfilled()
+
+    assert reason_of(decide(bearer(record(**{end: NOW * 1_000}), asked.api), asked)) == Reason.INVALID_KEY
+
+
+def test_without_a_limiter_a_limited_key_is_a_fault() -> None:
+    """Forgetting the limiter must not lift a limit."""
+    asked = unfilled()
+
+    with pytest.raises(AssertionError, match="no limiter"):
+        decide(bearer(record(limits=(limit(),)), asked.api), asked)
 
 
 def test_bearers_are_compared_by_identity() -> None:

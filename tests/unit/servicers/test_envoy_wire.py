@@ -225,7 +225,7 @@ async def test_metadata_of_a_denial(reason: Reason, api: Api) -> None:
 @pytest.mark.parametrize("reason", REASONS)
 async def test_no_denial_carries_identity(reason: Reason, api: Api) -> None:
     """Of the identity headers a refusal has the decision id alone, and it echoes none of the client's."""
-    forged = {name: "forged-by-client" for name in IDENTITY_HEADERS} | {"x_authsvc_kind": "forged-by-client"}
+    forged = dict.fromkeys(IDENTITY_HEADERS, "forged-by-client") | {"x_authsvc_kind": "forged-by-client"}
     answer = await denied(api, reason, bearer(), headers=forged)
 
     assert set(answer.headers) & set(IDENTITY_HEADERS) == {"x-authsvc-decision-id"}
@@ -339,7 +339,7 @@ async def test_an_answer_is_kept_by_key_and_not_by_decision() -> None:
     second = await answering(SHOP, denial(Reason.INSUFFICIENT_SCOPE), of).ask(key=KEY)
     third = await answering(SHOP, Allow(verdicts=(verdict(),)), of).ask(key=KEY)
 
-    assert ["ok", "insufficient_scope", "ok"] == [each.reason for each in (first, second, third)]
+    assert [each.reason for each in (first, second, third)] == ["ok", "insufficient_scope", "ok"]
     assert len({each.metadata["decision_id"] for each in (first, second, third)}) == 3
     assert not first.message.ok_response.response_headers_to_add
     assert third.message.ok_response.response_headers_to_add

@@ -1,0 +1,1 @@
+"""How fast, against what: `python -m bench`. Nothing here is part of the product."""

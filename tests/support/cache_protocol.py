@@ -1,0 +1,436 @@
+"""
+The cache's protocol as a state machine: one process, one database, everything in small steps.
+
+The oracle does not look at how the cache works. Every version of a key carries a number, every answer
+of the database says when it was given, and each answer to a request is held against what had been
+acknowledged, committed and heard when that request *started*. Invariants by their names:
+
+- I1 whoever starts after a change was acknowledged gets that version or a later one
+- I2 nothing is answered from a read older than age and lease together allow, nor from a stale flight
+- I3 of two requests, one after the other, the second never gets an older answer
+- I4 what is cached is what the database held at its position
+- I5 a fault is `UnavailableError`; "unknown" is an answer of the database, and young
+- I6 nothing is answered from memory unless the database was heard from within the lease
+- I7 everything is within its bound, and the index is what is cached
+- I8 the database has at most so many loads at once, and one for a digest unless there is a reason
+- I9 an expired key is refused, whatever is cached
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import ClassVar, NoReturn
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from authsvc.cache import CachedKeyStore
+from authsvc.domain.decision import Bearer, check_status
+from authsvc.domain.errors import UnavailableError
+from authsvc.domain.keys import KeyRecord, Revision
+from tests.support import builders
+from tests.support.cache_world import Query, World, digest
+
+S, T, TN, L = 8.0, 16.0, 4.0, 1.0
+SPREAD = 1.1
+ORGANIZATION = builders.record().organization_id
+EXPIRES = builders.NOW + 1_040 * 1_000_000  # of key 1: 40 s after the start
+NUMBERS = (0, 1, 2)  # two keys of one organization, and one that is still to be made
+INDEX = st.integers(min_value=0, max_value=2)
+
+
+class Violation(AssertionError):  # noqa: N818 - what it is called in the protocol
+    """An invariant does not hold."""
+
+
+def violated(name: str, what: str) -> NoReturn:
+    """Say which, and how."""
+    raise Violation(f"{name}: {what}")
+
+
+@dataclass
+class Database:
+    """What is stored, and everything that ever was."""
+
+    epoch: int = 1
+    seq: int = 1
+    up: bool = True
+    made: int = 2
+    versions: dict[int, int] = field(default_factory=lambda: {0: 1, 1: 2})
+    past: dict[Revision, dict[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.past[self.position] = dict(self.versions)
+
+    @property
+    def position(self) -> Revision:
+        """Return the end of the change log."""
+        return Revision(epoch=f"00000000-0000-0000-0000-{self.epoch:012d}", seq=self.seq)
+
+    def commit(self, *numbers: int) -> Revision:
+        """Change keys in one transaction."""
+        self.seq += 1
+        for number in numbers:
+            self.made += 1
+            self.versions[number] = self.made
+        self.past[self.position] = dict(self.versions)
+        return self.position
+
+    def restore(self) -> None:
+        """Become another database with the same keys, changed, and a shorter log."""
+        self.epoch, self.seq = self.epoch + 1, self.seq // 2
+        self.commit(*self.versions)
+
+
+@dataclass
+class Read:
+    """What the database has answered and the process has not received."""
+
+    number: int
+    at: float
+    position: Revision
+    version: int | None
+
+
+@dataclass
+class Change:
+    """A change this process has made, committed and not acknowledged."""
+
+    position: Revision
+    versions: dict[int, int]
+    targets: tuple[str, ...]
+    creates: bool
+
+
+@dataclass
+class Probe:
+    """One beat of the heartbeat."""
+
+    sent: float
+    head: Revision | None = None
+
+
+@dataclass
+class Request:
+    """One request, with what was owed to it when it started."""
+
+    number: int
+    started: float
+    acknowledged: int
+    answered: Revision | None  # the position behind the last answer before it
+    heard: float
+    at_least: Revision | None
+    task: asyncio.Task[Bearer | None]
+    waited: bool
+
+
+def key_id(number: int) -> str:
+    """Return the id of a key."""
+    return f"key_{number}"
+
+
+class CacheProtocol(RuleBasedStateMachine):
+    """Rules that can happen in any order, and what must hold through all of them."""
+
+    cache: ClassVar[type[CachedKeyStore]] = CachedKeyStore
+    acknowledges_first: ClassVar[bool] = False  # before the cache has heard of the change
+
+    @initialize(keys=st.sampled_from([1, 2, 50]), tombstones=st.sampled_from([1, 4, 50]), loads=st.sampled_from([1, 3]))
+    def begin(self, keys: int, tombstones: int, loads: int) -> None:
+        """Start a process with small bounds."""
+        self.world = World(
+            self.cache,
+            confirmed=False,
+            max_staleness=S,
+            max_age=T,
+            negative_age=TN,
+            load_budget=L,
+            keys=keys,
+            negatives=1,
+            loads=loads,
+            waiting=3,
+            tombstones=tombstones,
+        )
+        self.database = Database()
+        self.reads: list[tuple[Query, Read]] = []
+        self.given: list[Read] = []
+        self.changes: list[Change] = []
+        self.told_first: list[Change] = []
+        self.probes: list[Probe] = []
+        self.requests: list[Request] = []
+        self.acknowledged: Counter[int] = Counter()
+        self.answered: dict[int, Revision] = {}
+        self.heard = float("-inf")
+        self.quiet_since: dict[int, float] = {}
+        self.forced: Counter[int] = Counter()
+        self.beat()
+
+    @property
+    def now(self) -> float:
+        """Return the time."""
+        return self.world.clock.seconds
+
+    # -- the database
+
+    @precondition(lambda self: self.database.up)
+    @rule(numbers=st.sampled_from([(0,), (1,), (0, 1), ()]), local=st.booleans())
+    def change(self, numbers: tuple[int, ...], *, local: bool) -> None:
+        """Change a key, all of an organization, or something else; here or in another process."""
+        position = self.database.commit(*numbers)
+        if local:
+            targets = {0: ("key_else",), 1: tuple(map(key_id, numbers)), 2: (ORGANIZATION,)}[len(numbers)]
+            versions = {number: self.database.versions[number] for number in numbers}
+            self._committed(Change(position, versions, targets, creates=False))
+
+    @precondition(lambda self: self.database.up and 2 not in self.database.versions)
+    @rule()
+    def create(self) -> None:
+        """Store a key that callers may already hold."""
+        position = self.database.commit(2)
+        self._committed(Change(position, {2: self.database.versions[2]}, (), creates=True))
+
+    def _committed(self, change: Change) -> None:
+        self.changes.append(change)
+        if self.acknowledges_first:
+            self._acknowledge(change)
+
+    def _acknowledge(self, change: Change) -> None:
+        for number, version in change.versions.items():
+            self.acknowledged[number] = max(self.acknowledged[number], version)
+
+    @precondition(lambda self: self.changes)
+    @rule(index=INDEX)
+    def tell(self, index: int) -> None:
+        """Tell the cache of a change, in whatever order, and acknowledge it."""
+        change = self.changes.pop(index % len(self.changes))
+        if change.creates:
+            self.world.cache.invalidate_absent(change.position)
+        else:
+            self.world.cache.invalidate(change.position, *change.targets)
+        self._acknowledge(change)
+        self._nothing_to_join()
+
+    def _nothing_to_join(self) -> None:
+        self.quiet_since = {}
+        self.forced = Counter()
+
+    @rule()
+    def go_down(self) -> None:
+        """Lose the database; what it has answered may still arrive."""
+        self.database.up = False
+
+    @rule()
+    def come_up(self) -> None:
+        """Get it back."""
+        self.database.up = True
+
+    @precondition(lambda self: self.database.up)
+    @rule(sure=st.integers(min_value=0, max_value=3))
+    def restore(self, sure: int) -> None:
+        """Put another database in its place, now and then."""
+        if sure == 0:
+            self.database.restore()
+
+    # -- loads
+
+    @precondition(lambda self: self.database.up and self._unread())
+    @rule(index=INDEX)
+    def read(self, index: int) -> None:
+        """Let the database see a question."""
+        unread = self._unread()
+        query = unread[index % len(unread)]
+        number = int.from_bytes(query.digests[0], "big")
+        found = Read(number, self.now, self.database.position, self.database.versions.get(number))
+        self.reads.append((query, found))
+
+    def _unread(self) -> list[Query]:
+        seen = [query for query, _ in self.reads]
+        return [query for query in self.world.store.open if not any(query is other for other in seen)]
+
+    @precondition(lambda self: self.reads)
+    @rule(index=INDEX)
+    def deliver(self, index: int) -> None:
+        """Let an answer arrive."""
+        query, read = self.reads.pop(index % len(self.reads))
+        self.given.append(read)
+        self.heard = max(self.heard, query.sent)
+        if query.answer.done():
+            return
+        record = None if read.version is None else self._record(read)
+        query.found(record, read.position.seq, read.position.epoch)
+        self._settle()
+
+    def _record(self, read: Read) -> KeyRecord:
+        return builders.record(
+            id=key_id(read.number),
+            organization_id=ORGANIZATION,
+            expires_at=EXPIRES if read.number == 1 else None,
+            metadata={"version": str(read.version), "given": str(self.given.index(read))},
+        )
+
+    @precondition(lambda self: self.world.store.open)
+    @rule(index=INDEX)
+    def fail(self, index: int) -> None:
+        """Let a question fail."""
+        query = self.world.store.open[index % len(self.world.store.open)]
+        self.reads = [pair for pair in self.reads if pair[0] is not query]
+        query.fail()
+        self._settle()
+
+    # -- the heartbeat
+
+    @precondition(lambda self: len(self.probes) < 2)
+    @rule()
+    def send_probe(self) -> None:
+        """Ask the database whether it is there."""
+        self.probes.append(Probe(self.now))
+
+    @precondition(lambda self: self.database.up and any(probe.head is None for probe in self.probes))
+    @rule()
+    def read_probe(self) -> None:
+        """Let the database see that."""
+        next(probe for probe in self.probes if probe.head is None).head = self.database.position
+
+    @precondition(lambda self: self.probes)
+    @rule(index=INDEX)
+    def end_probe(self, index: int) -> None:
+        """Let the answer arrive, or give up."""
+        probe = self.probes.pop(index % len(self.probes))
+        if probe.head is None:
+            self.world.cache.lost()
+        else:
+            self._hear(probe.head, probe.sent)
+
+    @rule()
+    def beat(self) -> None:
+        """Do all three at once."""
+        if self.database.up:
+            self._hear(self.database.position, self.now)
+        else:
+            self.world.cache.lost()
+
+    def _hear(self, head: Revision, sent: float) -> None:
+        self.world.cache.confirm(head, sent)
+        self.heard = max(self.heard, sent)
+        self._nothing_to_join()
+
+    # -- time and memory
+
+    @rule(seconds=st.sampled_from([0.25, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 17.0]))
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.clock.seconds += seconds
+        self._settle()
+
+    @rule(number=st.sampled_from(NUMBERS))
+    def evict(self, number: int) -> None:
+        """Let others need the room."""
+        self.world.cache._drop(digest(number))
+
+    # -- requests
+
+    @rule(number=st.sampled_from(NUMBERS), at_least=st.sampled_from([False, False, True]))
+    def request(self, number: int, *, at_least: bool) -> None:
+        """Ask for a key, as of a revision that the caller has from somewhere, or not."""
+        revision = self.database.position if at_least else None
+        self.forced[number] += at_least
+        owed = (self.acknowledged[number], self.answered.get(number), self.heard)
+        task = self.world.ask(number, revision)
+        self.requests.append(Request(number, self.now, *owed, revision, task, waited=not task.done()))
+        self._settle()
+
+    def _settle(self) -> None:
+        self.world.loop.turn()
+        ended = [request for request in self.requests if request.task.done()]
+        self.requests = [request for request in self.requests if not request.task.done()]
+        for request in ended:
+            self._judge(request)
+
+    def _judge(self, request: Request) -> None:
+        error = request.task.exception()
+        if error is not None:
+            if not isinstance(error, UnavailableError):
+                violated("I5", f"a request failed with {error!r}")
+            return
+        bearer = request.task.result()
+        if bearer is None:
+            self._judge_absence(request)
+        else:
+            self._judge_bearer(request, bearer)
+        if not request.waited and request.started - request.heard > S:
+            violated("I6", f"answered from memory {request.started - request.heard} s after the last word")
+
+    def _judge_absence(self, request: Request) -> None:
+        if request.acknowledged:
+            violated("I1", "a key that was acknowledged is unknown")
+        allowed = L if request.waited else TN + L
+        absences = [read for read in self.given if read.number == request.number and read.version is None]
+        if not any(read.at >= request.started - allowed for read in absences):
+            violated("I5", "unknown, and the database did not say so")
+
+    def _judge_bearer(self, request: Request, bearer: Bearer) -> None:
+        metadata, as_of = bearer.record.metadata, bearer.as_of
+        if int(metadata["version"]) < request.acknowledged:
+            violated("I1", f"version {metadata['version']} after {request.acknowledged} was acknowledged")
+        age = request.started - self.given[int(metadata["given"])].at
+        if age > (L if request.waited else T * SPREAD + S):
+            violated("I2", f"answered from a read {age} s old")
+        if request.answered and request.answered.epoch == as_of.epoch and request.answered.seq > as_of.seq:
+            violated("I3", f"answered as of {as_of.seq} after {request.answered.seq}")
+        if request.at_least and (request.at_least.epoch != as_of.epoch or request.at_least.seq > as_of.seq):
+            violated("I3", f"answered as of {as_of} to one who knows {request.at_least}")
+        expired = bearer.record.expires_at is not None and self.world.clock.now() >= bearer.record.expires_at
+        if expired and check_status(bearer, builders.attempt(now=self.world.clock.now())) is None:
+            violated("I9", "an expired key is let through")
+        self.answered[request.number] = as_of
+
+    # -- what holds all the time
+
+    @invariant()
+    def cached_is_what_was_stored(self) -> None:
+        """Hold every entry against the past."""
+        if not hasattr(self, "world"):
+            return
+        for of, entry in self.world.cache._found.items():
+            number, bearer = int.from_bytes(of, "big"), entry.bearer
+            if str(self.database.past[bearer.as_of].get(number)) != bearer.record.metadata["version"]:
+                violated("I4", f"key {number} was not so at {bearer.as_of.seq}")
+
+    @invariant()
+    def bounds_hold(self) -> None:
+        """Count everything that could grow."""
+        if not hasattr(self, "world"):
+            return
+        cache, settings = self.world.cache, self.world.settings
+        index = {of for digests in cache._found.index.values() for of in digests}
+        if len(cache) > settings.keys or len(cache._absent) > settings.negatives or index != set(cache._found):
+            violated("I7", "entries")
+        if len(cache._tombs) > settings.tombstones or not all(cache._found.index.values()):
+            violated("I7", "tombstones or index")
+        if cache._running > settings.loads + settings.waiting or len(cache._flights) > cache._running:
+            violated("I7", "flights")
+        if len(self.world.store.open) > settings.loads:
+            violated("I8", "loads at once")
+
+    @invariant()
+    def one_load_for_one_digest(self) -> None:
+        """Count the young questions for each digest since there was a reason to ask again."""
+        if not hasattr(self, "world"):
+            return
+        for number in NUMBERS:
+            since = self.quiet_since.setdefault(number, self.now)
+            young = [
+                query
+                for query in self.world.store.open
+                if query.digests[0] == digest(number) and query.sent > max(since, self.now - L)
+            ]
+            if len(young) > 1 + self.forced[number]:
+                violated("I8", f"{len(young)} loads of one digest")
+
+    def teardown(self) -> None:
+        """End the process; nothing may have failed unseen."""
+        if hasattr(self, "world"):
+            with self.world:
+                pass

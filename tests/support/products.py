@@ -1,0 +1,149 @@
+"""A product of `examples/` as it runs behind Envoy, on one of the databases, and what tests need to know of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyResponse
+from authsvc_client.v1.organization_service_pb2 import CreateOrganizationRequest
+
+from tests.support import recorder
+from tests.support.databases import run_sql
+from tests.support.recorder import Received, Reply, Upstream
+from tests.support.stack import TIMEOUT, Answer, Headers, Stack, running, send
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """How requests to one product look."""
+
+    bearer: bool  # the key is a bearer token; else it is in X-API-Key
+    hosts: Mapping[str, str]  # by environment; the first is the default
+
+
+PRODUCTS: Mapping[str, Facts] = {
+    "moveris": Facts(bearer=False, hosts={"": "api.moveris.com"}),
+    "veridia": Facts(bearer=True, hosts={"live": "api.xxuxe.online", "test": "test.xxuxe.online"}),
+    "verifa": Facts(bearer=False, hosts={"live": "api.withverifa.com", "sandbox": "sandbox.withverifa.com"}),
+    "op": Facts(bearer=True, hosts={"": "api.example"}),
+}
+
+
+@dataclass(frozen=True)
+class Product:
+    """One running product. Its organizations and keys are each test's own, so that no limit is shared by chance."""
+
+    name: str
+    database: str  # the dialect
+    database_url: str
+    stack: Stack
+    upstream: Upstream
+
+    @property
+    def facts(self) -> Facts:
+        """Return how requests to it look."""
+        return PRODUCTS[self.name]
+
+    @property
+    def default_environment(self) -> str:
+        """Return the environment of a request that names none; empty where there are none."""
+        return next(iter(self.facts.hosts))
+
+    # -- administration
+
+    def call(self, method: Callable[..., Any], request: Any) -> Any:
+        """Call a method of an admin client (`stack.keys`, `stack.customers`) as the operator."""
+        return method(request, metadata=self.stack.metadata, timeout=TIMEOUT)
+
+    def organization(self, **fields: Any) -> str:
+        """Make an organization and return its id."""
+        request = CreateOrganizationRequest(name=f"organization {next(_numbers)}", **fields)
+        made: str = self.call(self.stack.customers.CreateOrganization, request).organization.id
+        return made
+
+    def create_key(
+        self, *, organization_id: str | None = None, environment: str | None = None, **fields: Any
+    ) -> CreateKeyResponse:
+        """
+        Make a key through the admin API, by default of a new organization and of the default environment.
+
+        `fields` are those of `CreateKeyRequest`: kind, scopes, origins, networks, expires_at…
+        """
+        request = CreateKeyRequest(
+            api=self.name,
+            organization_id=organization_id or self.organization(),
+            environment=self.default_environment if environment is None else environment,
+            **{"name": "conformance", **fields},
+        )
+        answer: CreateKeyResponse = self.call(self.stack.keys.CreateKey, request)
+        return answer
+
+    def key(self, **fields: Any) -> str:
+        """Make a key and return its text; see `create_key`."""
+        return self.create_key(**fields).secret
+
+    def sql(self, *statements: str) -> Sequence[tuple[Any, ...]]:
+        """Run statements behind the service's back; the service keeps what it has read already."""
+        return run_sql(self.database_url, *statements)
+
+    # -- requests
+
+    def credential(self, key: str) -> tuple[str, str]:
+        """Return the header that presents a key."""
+        return ("authorization", f"Bearer {key}") if self.facts.bearer else ("x-api-key", key)
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        key: str | None = None,
+        *,
+        environment: str | None = None,
+        host: str | None = None,
+        headers: Headers = (),
+        body: bytes = b"",
+    ) -> Answer:
+        """Send one request through Envoy, byte for byte as given, to the host of an environment or to another."""
+        found = host or self.facts.hosts[self.default_environment if environment is None else environment]
+        given = [*headers, *([] if key is None else [self.credential(key)])]
+        return send(self.stack.address, method, target, given, host=found, body=body)
+
+    def reply(self, method: str, target: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Have the upstream answer this method and target so, instead of echoing it."""
+        self.upstream.replies[method, target] = Reply(status, headers, body)
+
+    def reached(self, target: str) -> list[Received]:
+        """Return the requests for a target that got through to the upstream, oldest first."""
+        return [one for one in self.upstream.received if one.target == target]
+
+
+@contextmanager
+def running_product(
+    name: str, database: str, home: Path, database_url: str | None = None, config: Path | None = None
+) -> Iterator[Product]:
+    """
+    Run a product of `examples/` in `home`, on a database that is migrated, or on the embedded default.
+
+    `config` is another authsvc.yaml for the same API, where a test must change a line of the example's.
+    """
+    folder = EXAMPLES / name
+    with (
+        recorder.upstream() as upstream,
+        running(
+            home,
+            config or folder / "authsvc.yaml",
+            (folder / "envoy.yaml").read_text(),
+            database_url=database_url,
+            upstream_port=upstream.port,
+        ) as stack,
+    ):
+        yield Product(name, database, database_url or f"sqlite:///{home}/authsvc.db", stack, upstream)
