@@ -26,7 +26,7 @@ _BY_REQUEST = EnvironmentSource.REQUEST
 EXTENSIONS = frozenset({"api", "environment", "public", "required_scopes"})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class HttpRequest:
     """An HTTP request as a proxy describes it. Header names are lower case, repeated ones joined with commas."""
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 MAX_PATH_LENGTH = 8192
 MAX_SEGMENTS = 128
 
+_COMMON_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 # `/`-separated non-empty segments of pchar (RFC 3986), with an optional slash at the end. A percent
 # escape must be needed: not of a slash, backslash, dot or unreserved character, not of a control, and
@@ -64,7 +65,7 @@ def plain_path(target: str) -> str | None:
 
 def valid_method(method: str) -> bool:
     """Whether text can be an HTTP method here."""
-    return _METHOD.fullmatch(method) is not None
+    return method in _COMMON_METHODS or _METHOD.fullmatch(method) is not None
 
 
 def template_error(path: str) -> str | None:

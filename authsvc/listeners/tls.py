@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import grpc
@@ -85,6 +87,16 @@ def named_peers(clients: frozenset[str]) -> PeerCheck:
 
     def admits(context: Context) -> bool:
         properties = context.auth_context()
-        return any(value in allowed for name in _IDENTITIES for value in properties.get(name, ()))
+        named = [value for name in _IDENTITIES for value in properties.get(name, ()) if value in allowed]
+        certificates = [_der(pem) for pem in properties.get("x509_pem_cert", ())] if named else []
+        # The properties end at a NUL: of `good\0.evil.example` they tell `good`.
+        return bool(certificates) and any(
+            all(name + b"\0" not in certificate for certificate in certificates) for name in named
+        )
 
     return admits
+
+
+@lru_cache(maxsize=1024)
+def _der(pem: bytes) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.decode())

@@ -25,19 +25,17 @@ def http_request(payload: bytes) -> HttpRequest:
     try:
         attributes = CheckRequest.FromString(payload).attributes
         http = attributes.request.http
+        # Copied: a dictionary is asked many times for a third of what the message asks once.
+        fields = http.headers
         # With `encode_raw_headers` Envoy fills `header_map` instead.
-        headers = http.headers or _joined(http.header_map)
+        headers = {name: fields[name] for name in fields} or _joined(http.header_map)
+        named = attributes.context_extensions
+        extensions = {name: named[name] for name in named}
     except Exception as error:
         # Whatever the parser objects to; invalid UTF-8 in a field is such a thing.
         raise MalformedRequestError from error
-    return HttpRequest(
-        method=http.method,
-        target=http.path,
-        host=http.host,
-        headers=headers,
-        peer=attributes.source.address.socket_address.address or None,
-        extensions=attributes.context_extensions,
-    )
+    peer = attributes.source.address.socket_address.address or None
+    return HttpRequest(http.method, http.path, http.host, headers, peer, extensions)
 
 
 def carries_control(headers: Mapping[str, str], but: AbstractSet[str] = frozenset()) -> bool:
@@ -48,13 +46,13 @@ def carries_control(headers: Mapping[str, str], but: AbstractSet[str] = frozense
     return any(_CONTROL.search(value) for name, value in headers.items() if name not in but)
 
 
-def forged(payload: bytes, headers: Mapping[str, str]) -> list[str]:
+def forged(headers: Mapping[str, str]) -> list[str]:
     """
     Return the client's headers that could pass for ours, spelled with underscores or dots too.
 
     Raises `MalformedRequestError` for one that is no header's name: they are named in the answer.
     """
-    if b"authsvc" not in payload:
+    if "authsvc" not in "".join(headers):
         return []
     names = [name for name in headers if _SEPARATOR.sub("-", name).startswith(IDENTITY_PREFIX)]
     if not all(_TOKEN.fullmatch(name) for name in names):
@@ -62,7 +60,7 @@ def forged(payload: bytes, headers: Mapping[str, str]) -> list[str]:
     return names
 
 
-def _joined(header_map: HeaderMap) -> Mapping[str, str]:
+def _joined(header_map: HeaderMap) -> dict[str, str]:
     # Repeated headers are joined as Envoy joins them: a credential that is there twice contains a comma.
     joined: dict[str, str] = {}
     for header in header_map.headers:

@@ -21,7 +21,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from google.rpc.status_pb2 import Status
 
 from authsvc.domain import dialect, origins
-from authsvc.domain.api import DEFAULT_ERRORS, Api, RateHeaders
+from authsvc.domain.api import DEFAULT_ERRORS, Api
 from authsvc.domain.decision import Allow, Bearer, Deny
 from authsvc.domain.reasons import WORDING, Reason
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
@@ -33,7 +33,7 @@ from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
     OkHttpResponse,
 )
 from authsvc.servicers.decision_ids import LENGTH
-from authsvc.servicers.rate_headers import RateState, rate_headers, rate_states, retry_after
+from authsvc.servicers.rate_headers import rate_headers, rate_states, retry_after
 
 # What the upstream is told; on every allow all of them are set, so that no client can set any.
 IDENTITY_HEADERS = (
@@ -72,7 +72,7 @@ def allow(api: Api, decision: Allow, bearer: Bearer | None, decision_id: str, fo
     rendered = bearer.rendered or _render(bearer)
     answer = b"".join((_allow_head(api), *rendered, decision_id.encode().join(_ALLOW_TAIL)))
     if decision.verdicts:
-        answer += _allow_rate(api.rate_headers, rate_states(decision.verdicts))
+        answer += _allow_rate(api, rate_states(decision.verdicts))
     return answer + _remove(forged) if forged else answer
 
 
@@ -143,9 +143,9 @@ def _allow_head(api: Api) -> bytes:
 
 
 @lru_cache(maxsize=16_384)
-def _allow_rate(wanted: RateHeaders, states: tuple[RateState, ...]) -> bytes:
+def _allow_rate(api: Api, states: tuple[tuple[str, int, int, int, int], ...]) -> bytes:
     # Most clients stay well below their limits, and then the numbers repeat.
-    headers = map(_option, rate_headers(wanted, states))
+    headers = map(_option, rate_headers(api.rate_headers, states))
     return CheckResponse(ok_response=OkHttpResponse(response_headers_to_add=headers)).SerializeToString()
 
 

@@ -56,7 +56,7 @@ class Check:
         try:
             try:
                 request = http_request(payload)
-                ours = forged(payload, request.headers)
+                ours = forged(request.headers)
             except MalformedRequestError:
                 return self._render(UNREADABLE, None, [])
             question = self._question(request)

@@ -29,27 +29,24 @@ class RateState(NamedTuple):
     reset: int
 
 
-def rate_states(verdicts: Sequence[Verdict]) -> tuple[RateState, ...]:
-    """Return what the headers need: many verdicts share it, so answers can be kept by it."""
+def rate_states(verdicts: Sequence[Verdict]) -> tuple[tuple[str, int, int, int, int], ...]:
+    """Return what the headers need, as plain `RateState` fields: many verdicts share it, so answers are kept by it."""
     return tuple(
-        RateState(
-            verdict.limit.name,
-            verdict.limit.count,
-            whole_seconds(verdict.limit.period_ns),
-            verdict.remaining,
-            whole_seconds(verdict.reset_ns),
-        )
-        for verdict in verdicts
+        [
+            (limit.name, limit.count, whole_seconds(limit.period_ns), remaining, whole_seconds(reset))
+            for _, limit, remaining, reset, _ in verdicts
+        ]
     )
 
 
-def rate_headers(wanted: RateHeaders, states: Sequence[RateState]) -> list[tuple[str, str]]:
+def rate_headers(wanted: RateHeaders, fields: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[str, str]]:
     """
     Return `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers) and `X-RateLimit-*`.
 
     The older family has room for one limit and tells the tightest, which is the first.
     """
     headers: list[tuple[str, str]] = []
+    states = [RateState(*field) for field in fields]
     if not states:
         return headers
     if wanted.standard:

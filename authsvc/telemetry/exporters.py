@@ -22,7 +22,11 @@ _FLUSH_MILLIS = 2_000
 
 
 class Metrics:
-    """The SDK's provider with its readers, without an endpoint where `host` is None; `close` waits at most two seconds for a collector."""
+    """
+    The SDK's provider with its readers; without an endpoint where `host` is None.
+
+    `close` waits at most two seconds for a collector.
+    """
 
     def __init__(self, host: str | None, port: int) -> None:
         registry = CollectorRegistry()

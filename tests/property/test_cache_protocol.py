@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from hypothesis import Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -11,6 +13,12 @@ from tests.support import cache_mutants as mutants
 from tests.support.cache_protocol import CacheProtocol, Violation
 
 STEPS = 50
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Keep the log of many restores out of the way."""
+    caplog.set_level(logging.CRITICAL)
 
 
 def test_the_protocol_holds() -> None:
@@ -36,6 +44,7 @@ def machine(cache_: type[CachedKeyStore], *, first: bool = False) -> type[CacheP
         pytest.param(machine(mutants.NoFence), "I1", id="no-fence"),
         pytest.param(machine(mutants.JoinOldFlight), "I1", id="join-old-flight"),
         pytest.param(machine(CachedKeyStore, first=True), "I1", id="acknowledge-before-invalidate"),
+        pytest.param(machine(mutants.NeverJoins), "I8", id="never-joins"),
         pytest.param(machine(mutants.NoFlightTimeout), "I2", id="no-flight-timeout"),
         pytest.param(machine(mutants.ConfirmedWhenReceived), "I6", id="confirmed-when-received"),
         pytest.param(machine(mutants.UnboundedStale), "I6", id="unbounded-stale"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,12 +89,12 @@ class KeepsOvertaken(CachedKeyStore):
         return super()._admits(flight, sent, as_of)
 
 
-class KeepsLate(CachedKeyStore):
-    """Keeps a load that outlived its budget."""
+class NeverJoins(CachedKeyStore):
+    """Starts a load for every request."""
 
-    def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
-        flight.started = self._monotonic()
-        return super()._admits(flight, sent, as_of)
+    def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
+        self._flights.pop(digests[0], None)
+        return super()._join(digests, now, fresh=fresh)
 
 
 class FloorOfTheLast(CachedKeyStore):

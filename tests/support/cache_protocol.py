@@ -163,8 +163,7 @@ class CacheProtocol(RuleBasedStateMachine):
         self.acknowledged: Counter[int] = Counter()
         self.answered: dict[int, Revision] = {}
         self.heard = float("-inf")
-        self.quiet_since: dict[int, float] = {}
-        self.forced: Counter[int] = Counter()
+        self.flying: dict[int, float] = {}  # when the load started that others can join
         self.beat()
 
     @property
@@ -210,11 +209,7 @@ class CacheProtocol(RuleBasedStateMachine):
         else:
             self.world.cache.invalidate(change.position, *change.targets)
         self._acknowledge(change)
-        self._nothing_to_join()
-
-    def _nothing_to_join(self) -> None:
-        self.quiet_since = {}
-        self.forced = Counter()
+        self.flying.clear()
 
     @rule()
     def go_down(self) -> None:
@@ -254,6 +249,7 @@ class CacheProtocol(RuleBasedStateMachine):
     def deliver(self, index: int) -> None:
         """Let an answer arrive."""
         query, read = self.reads.pop(index % len(self.reads))
+        epoch = self.world.cache._epoch
         self.given.append(read)
         self.heard = max(self.heard, query.sent)
         if query.answer.done():
@@ -261,6 +257,9 @@ class CacheProtocol(RuleBasedStateMachine):
         record = None if read.version is None else self._record(read)
         query.found(record, read.position.seq, read.position.epoch)
         self._settle()
+        self.flying.pop(read.number, None)
+        if epoch != self.world.cache._epoch:
+            self.flying.clear()
 
     def _record(self, read: Read) -> KeyRecord:
         return builders.record(
@@ -278,6 +277,7 @@ class CacheProtocol(RuleBasedStateMachine):
         self.reads = [pair for pair in self.reads if pair[0] is not query]
         query.fail()
         self._settle()
+        self.flying.pop(int.from_bytes(query.digests[0], "big"), None)
 
     # -- the heartbeat
 
@@ -314,7 +314,7 @@ class CacheProtocol(RuleBasedStateMachine):
     def _hear(self, head: Revision, sent: float) -> None:
         self.world.cache.confirm(head, sent)
         self.heard = max(self.heard, sent)
-        self._nothing_to_join()
+        self.flying.clear()
 
     # -- time and memory
 
@@ -335,10 +335,14 @@ class CacheProtocol(RuleBasedStateMachine):
     def request(self, number: int, *, at_least: bool) -> None:
         """Ask for a key, as of a revision that the caller has from somewhere, or not."""
         revision = self.database.position if at_least else None
-        self.forced[number] += at_least
+        joined = self.world.counters.joined
         owed = (self.acknowledged[number], self.answered.get(number), self.heard)
         task = self.world.ask(number, revision)
         self.requests.append(Request(number, self.now, *owed, revision, task, waited=not task.done()))
+        if not task.done() and joined == self.world.counters.joined:
+            if not at_least and self.now - self.flying.get(number, float("-inf")) < L:
+                violated("I8", "a load that could have been joined")
+            self.flying[number] = self.now
         self._settle()
 
     def _settle(self) -> None:
@@ -391,8 +395,6 @@ class CacheProtocol(RuleBasedStateMachine):
     @invariant()
     def cached_is_what_was_stored(self) -> None:
         """Hold every entry against the past."""
-        if not hasattr(self, "world"):
-            return
         for of, entry in self.world.cache._found.items():
             number, bearer = int.from_bytes(of, "big"), entry.bearer
             if str(self.database.past[bearer.as_of].get(number)) != bearer.record.metadata["version"]:
@@ -401,8 +403,6 @@ class CacheProtocol(RuleBasedStateMachine):
     @invariant()
     def bounds_hold(self) -> None:
         """Count everything that could grow."""
-        if not hasattr(self, "world"):
-            return
         cache, settings = self.world.cache, self.world.settings
         index = {of for digests in cache._found.index.values() for of in digests}
         if len(cache) > settings.keys or len(cache._absent) > settings.negatives or index != set(cache._found):
@@ -413,21 +413,6 @@ class CacheProtocol(RuleBasedStateMachine):
             violated("I7", "flights")
         if len(self.world.store.open) > settings.loads:
             violated("I8", "loads at once")
-
-    @invariant()
-    def one_load_for_one_digest(self) -> None:
-        """Count the young questions for each digest since there was a reason to ask again."""
-        if not hasattr(self, "world"):
-            return
-        for number in NUMBERS:
-            since = self.quiet_since.setdefault(number, self.now)
-            young = [
-                query
-                for query in self.world.store.open
-                if query.digests[0] == digest(number) and query.sent > max(since, self.now - L)
-            ]
-            if len(young) > 1 + self.forced[number]:
-                violated("I8", f"{len(young)} loads of one digest")
 
     def teardown(self) -> None:
         """End the process; nothing may have failed unseen."""

@@ -132,7 +132,12 @@ class World:
     """One process's cache in front of a `HandStore`; `confirmed` tells whether the database was heard of."""
 
     def __init__(
-        self, cache: type[CachedKeyStore] = CachedKeyStore, *, confirmed: bool = True, api: Api | None = None, **bounds: Any
+        self,
+        cache: type[CachedKeyStore] = CachedKeyStore,
+        *,
+        confirmed: bool = True,
+        api: Api | None = None,
+        **bounds: Any,
     ) -> None:
         self.clock = FakeClock()
         self.loop = SteppedLoop(self.clock)
@@ -155,7 +160,9 @@ class World:
         self.loop.turn()
         return task
 
-    def ask(self, number: int = 0, at_least: Revision | None = None, budget: float = 60.0) -> asyncio.Task[Bearer | None]:
+    def ask(
+        self, number: int = 0, at_least: Revision | None = None, budget: float = 60.0
+    ) -> asyncio.Task[Bearer | None]:
         """Ask as a door does: what is known, else what the database says."""
         return self.start(self._ask(digest(number), budget, at_least))
 

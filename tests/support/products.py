@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyResponse
-from authsvc_client.v1.organization_service_pb2 import CreateOrganizationRequest
+import grpc
+from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyResponse, RevokeKeyRequest
+from authsvc_client.v1.organization_service_pb2 import (
+    CreateOrganizationRequest,
+    ReinstateOrganizationRequest,
+    SuspendOrganizationRequest,
+)
+from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
 
 from tests.support import recorder
 from tests.support.databases import run_sql
@@ -94,6 +101,58 @@ class Product:
     def sql(self, *statements: str) -> Sequence[tuple[Any, ...]]:
         """Run statements behind the service's back; the service keeps what it has read already."""
         return run_sql(self.database_url, *statements)
+
+    def suspend(self, organization_id: str) -> None:
+        """Suspend an organization."""
+        self.call(self.stack.customers.SuspendOrganization, SuspendOrganizationRequest(id=organization_id))
+
+    def reinstate(self, organization_id: str) -> None:
+        """End its suspension."""
+        self.call(self.stack.customers.ReinstateOrganization, ReinstateOrganizationRequest(id=organization_id))
+
+    def revoke(self, key_id: str) -> None:
+        """Revoke a key."""
+        self.call(self.stack.keys.RevokeKey, RevokeKeyRequest(id=key_id))
+
+    def store(self, key_id: str, **columns: Any) -> None:
+        """Write into a key's row behind the service's back, before the service has read it."""
+        values = {name: json.dumps(value) for name, value in columns.items()}
+        assigned = ", ".join(
+            f"{name} = {text}" if text in ("true", "false") else f"{name} = '{text}'" for name, text in values.items()
+        )
+        self.sql(f"UPDATE keys SET {assigned} WHERE id = '{key_id}'")  # noqa: S608 - a test's own values
+
+    # -- a place for tables
+
+    def make_organization(self, wanted: Mapping[str, Any]) -> str:
+        """Make an organization: plan, networks, suspended."""
+        networks = NetworkList(cidrs=wanted["networks"]) if "networks" in wanted else None
+        made = self.organization(plan=wanted.get("plan", ""), networks=networks)
+        if wanted.get("suspended"):
+            self.suspend(made)
+        return made
+
+    def make_key(self, organization_id: str, wanted: Mapping[str, Any]) -> str | None:
+        """Make a key; None when that is refused."""
+        own = {name: value for name, value in wanted.items() if name not in ("stored", "revoked")}
+        if "origins" in own:
+            own["origins"] = OriginList(origins=own["origins"])
+        if "networks" in own:
+            own["networks"] = NetworkList(cidrs=own["networks"])
+        try:
+            made = self.create_key(organization_id=organization_id, **own)
+        except grpc.RpcError as refusal:
+            assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT, refusal
+            return None
+        if "stored" in wanted:
+            self.store(made.key.id, **wanted["stored"])
+        if wanted.get("revoked"):
+            self.revoke(made.key.id)
+        return made.secret
+
+    def ask(self, method: str, target: str, key: str | None, environment: str | None, headers: Headers) -> Answer:
+        """Send a request."""
+        return self.send(method, target, key, environment=environment, headers=headers)
 
     # -- requests
 

@@ -201,7 +201,9 @@ def test_nothing_leaks() -> None:
         assert ({}, 0, 0) == (cache._flights, cache._running, cache._guesses)
 
 
-SCOPES = tuple(f"{thing}:{act}" for thing in ("appointments", "calls", "people", "webhooks") for act in ("read", "write"))
+SCOPES = tuple(
+    f"{thing}:{act}" for thing in ("appointments", "calls", "people", "webhooks") for act in ("read", "write")
+)
 
 
 def realistic(number: int) -> KeyRecord:

@@ -171,9 +171,7 @@ def test_new_keys_end_what_was_not_found(world: World) -> None:
     assert kept is world.cache.get(digest(1))
 
 
-@pytest.mark.parametrize(
-    ("seq", "known"), [pytest.param(1, None, id="before"), pytest.param(2, ABSENT, id="after")]
-)
+@pytest.mark.parametrize(("seq", "known"), [pytest.param(1, None, id="before"), pytest.param(2, ABSENT, id="after")])
 def test_a_load_from_before_new_keys_proves_no_absence(world: World, seq: int, known: object) -> None:
     """It could not have found them."""
     task = world.ask(0)

@@ -54,8 +54,7 @@ def envoy(configuration: Mapping[str, Any], folder: Path) -> Iterator[str]:
     file.write_text(json.dumps(configuration))
     admin.unlink(missing_ok=True)
     options = ("--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "200")
-    options += ("--admin-address-path", str(admin))
-    command = [str(binary()), "-c", str(file), *options]
+    command = [str(binary()), "-c", str(file), *options, "--admin-address-path", str(admin)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603 - ours
     try:

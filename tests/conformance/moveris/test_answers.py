@@ -25,8 +25,8 @@ def test_the_success_envelope_passes_unchanged(product: Product) -> None:
     """What the product answers is what the client gets, byte for byte, with its status and headers."""
     body = b'{ "success": true,\n  "data": {"verdict": "live", "score": 0.98} }\n'
     headers = {"content-type": "application/json; charset=utf-8", "x-model": "7"}
-    product.reply("POST", "/api/v1/verify", 201, headers, body)
-    answer = product.send("POST", "/api/v1/verify", product.key())
+    product.reply("POST", "/api/v1/verify?enveloped", 201, headers, body)
+    answer = product.send("POST", "/api/v1/verify?enveloped", product.key())
 
     assert (answer.status, answer.body) == (201, body)
     assert {name: answer.headers[name] for name in headers} == headers

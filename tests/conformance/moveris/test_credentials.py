@@ -91,9 +91,7 @@ def test_without_a_key_the_answer_is_401(product: Product) -> None:
 def test_a_json_post_to_fast_check_is_let_through(product: Product) -> None:
     """Method, path, content type and body reach the upstream as they were sent, without the key."""
     key, body = product.key(scopes=["detection:write"]), b'{"session_id":"4711","source":"live","frames":[]}'
-    answer = product.send(
-        "POST", "/api/v1/fast-check", key, headers=[("content-type", "application/json")], body=body
-    )
+    answer = product.send("POST", "/api/v1/fast-check", key, headers=[("content-type", "application/json")], body=body)
     received = product.reached("/api/v1/fast-check")[-1]
 
     assert answer.status == 200
@@ -109,9 +107,7 @@ def test_keys_are_for_servers_only(product: Product) -> None:
         product.create_key(kind="publishable")
     page = ("origin", "https://app.example")
     denied = product.send("POST", "/api/v1/fast-check", headers=[page])
-    preflight = product.send(
-        "OPTIONS", "/api/v1/fast-check", headers=[page, ("access-control-request-method", "POST")]
-    )
+    preflight = product.send("OPTIONS", "/api/v1/fast-check", headers=[page, ("access-control-request-method", "POST")])
 
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert product.create_key().key.kind == "secret"

@@ -6,6 +6,7 @@ from collections import Counter
 
 from authsvc_client.v1.key_service_pb2 import GetKeyRequest, KeyFilter, ListKeysRequest, RevokeKeyRequest
 
+from authsvc.config import peppers
 from tests.conformance.lines import line
 from tests.support.products import Product
 
@@ -29,7 +30,7 @@ def test_the_plaintext_is_shown_once(product: Product) -> None:
     read = product.call(product.stack.keys.GetKey, GetKeyRequest(id=made.key.id))
     where = KeyFilter(organization_id=made.key.organization_id)
     listed = product.call(product.stack.keys.ListKeys, ListKeysRequest(filter=where))
-    stored = product.sql("SELECT * FROM api_key")
+    stored = product.sql("SELECT * FROM keys")
 
     assert len(made.secret) >= 32
     assert [key.id for key in listed.keys] == [made.key.id]
@@ -72,3 +73,16 @@ def test_usage_can_be_observed_for_each_key(product: Product) -> None:
     told = Counter(one.headers["x-authsvc-key-id"] for one in product.reached(target))
 
     assert told == {busy.key.id: 7, calm.key.id: 2}
+
+
+@line("moveris", 30)
+def test_keys_from_elsewhere_are_opaque_too(product: Product) -> None:
+    """Any text that a header can hold may be a key: one that was made before us is found under its digest."""
+    made, old = product.create_key(), "your-old-api-key/2019=" + product.database
+    digest = peppers.load(product.stack.home / "peppers.yaml").current.digest(old).hex()
+    literal = f"X'{digest}'" if product.database == "sqlite" else rf"'\x{digest}'::bytea"
+    product.sql(f"UPDATE keys SET digest = {literal} WHERE id = '{made.key.id}'")
+    answer = product.send("GET", "/api/v1/credits", old)
+
+    assert (answer.status, answer.received["x-authsvc-key-id"]) == (200, made.key.id)
+    assert product.send("GET", "/api/v1/credits", old[:-1]).status == 401
