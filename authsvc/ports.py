@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from authsvc.domain.administration import Actor, Changed, Key, Organization, Page
+from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.decision import Bearer
 from authsvc.domain.hashing import Digest
 from authsvc.domain.keys import KeyRecord, Micros, Revision
+from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import Network
 from authsvc.domain.origins import OriginPattern
 from authsvc.domain.quotas import Limit, Verdict
+from authsvc.domain.updating import Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +119,38 @@ class NewKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrganizationUpdate:
+    """All of an organization that can change, as it is to stand afterwards."""
+
+    name: str
+    plan: str | None
+    networks: tuple[Network, ...] | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What an earlier call under the same request id was about, and its position in the change log."""
+
+    target_id: str
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFilter:
-    """Which keys to list; None does not restrict."""
+    """Which keys to list; None does not restrict. Beginnings of periods belong to them, ends do not."""
 
     api: str | None = None
     organization_id: str | None = None
     kind: str | None = None
     environment: str | None = None
+    statuses: frozenset[KeyStatus] | None = None  # None: all but deleted
+    name_prefix: str | None = None
+    created_after: Micros | None = None
+    created_before: Micros | None = None
+    expires_before: Micros | None = None
+    last_used_before: Micros | None = None  # has been used, and not since
+    unused: bool = False  # has never been used
 
 
 class Registry(Protocol):
@@ -133,7 +160,18 @@ class Registry(Protocol):
     Every mutation is one transaction that first takes the next position of the change log and also
     writes its audit row and its change rows: no audit, no change. Names and ids that are taken raise
     `AlreadyExistsError`, absent ones `NotFoundError`, a lost database `UnavailableError`.
+
+    An etag is the version that a change is meant for: another one raises `ConflictError` and names the
+    current one, and an empty one is whichever is current. A change whose actor has a request id is noted
+    under it, in its transaction; one that is noted already raises `AlreadyExistsError`.
     """
+
+    async def recall(self, actor: Actor) -> Recalled | None:
+        """
+        Return what the actor did under this request id in the last 24 hours.
+
+        An id that was used for something else raises `AlreadyExistsError`.
+        """
 
     async def create_organization(self, new: NewOrganization, actor: Actor) -> Changed[Organization]:
         """Store an organization; its name is unique."""
@@ -144,11 +182,34 @@ class Registry(Protocol):
     async def list_organizations(self, limit: int, after: str | None) -> Page[Organization]:
         """Return organizations in the order of their ids, those behind `after`."""
 
+    async def update_organization(
+        self, organization_id: str, etag: str, update: OrganizationUpdate, actor: Actor
+    ) -> Changed[Organization]:
+        """Change an organization that is not deleted; its name stays unique."""
+
+    async def suspend_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
+        """Suspend an organization; suspending it again keeps the first instant and reason and changes nothing."""
+
+    async def reinstate_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
+        """End a suspension; reinstating an active organization changes nothing."""
+
+    async def delete_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
+        """Delete an organization without a key that lives or will, else `FailedPreconditionError`."""
+
     async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
         """Store a key of an existing organization that is not deleted."""
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""
+
+    async def get_tombstone(self, key_id: str) -> Key:
+        """Return one key, whatever its status."""
 
     async def find_key(self, digests: Sequence[Digest]) -> Key:
         """Return the key stored under any of the digests."""
@@ -158,3 +219,17 @@ class Registry(Protocol):
 
     async def revoke_key(self, key_id: str, reason: str, actor: Actor) -> Changed[Key]:
         """Revoke a key; revoking it again keeps the first instant and reason and changes nothing."""
+
+    async def revoke_keys(
+        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[tuple[Key, ...]]:
+        """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
+
+    async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
+        """Change a key that is neither revoked nor deleted."""
+
+    async def rotate_key(self, key_id: str, etag: str, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
+        """Store a successor and let the key work for the grace, which never lengthens an earlier one."""
+
+    async def delete_key(self, key_id: str, reason: str, actor: Actor, *, etag: str = "") -> Changed[Key]:
+        """Hide a key, which then works no longer; the record remains."""

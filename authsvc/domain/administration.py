@@ -69,6 +69,15 @@ class Actor:
     organization_id: str
     address: str
     request_id: str
+    body: bytes = b""  # digest of all that is asked under `request_id`; empty: a repetition is not recognized
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotated:
+    """A key that was replaced, and the one that replaces it."""
+
+    key: Key
+    predecessor: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

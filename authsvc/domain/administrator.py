@@ -51,13 +51,14 @@ class Administrator:
         own = (record.organization_id, record.api) == (self.record.organization_id, self.record.api)
         return own or self.is_operator
 
-    def actor(self, request_id: str = "") -> Actor:
-        """Return the caller as the audit trail names it."""
+    def actor(self, request_id: str = "", body: bytes = b"") -> Actor:
+        """Return the caller as the audit trail names it; `body` is the digest of what is asked under the id."""
         return Actor(
             key_id=self.record.id,
             organization_id=self.record.organization_id,
             address=self.address,
             request_id=request_id,
+            body=body,
         )
 
 

@@ -35,6 +35,21 @@ class Terms:
     expires_at: Micros | None
 
 
+def terms_of(record: KeyRecord) -> Terms:
+    """Return what a key can do now."""
+    return Terms(
+        kind=record.kind,
+        environment=record.environment,
+        scopes=record.scopes,
+        full_access=record.full_access,
+        origins=record.origins,
+        networks=record.networks,
+        limits=record.limits,
+        not_before=record.not_before,
+        expires_at=record.expires_at,
+    )
+
+
 def exceeded(granting: KeyRecord, api: Api, terms: Terms) -> str | None:
     """Return the first dimension in which the terms go beyond the granting key of the same API, or None."""
     return next((name for name, within in DIMENSIONS if not within(granting, api, terms)), None)

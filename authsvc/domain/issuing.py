@@ -49,17 +49,17 @@ def issue_of(wanted: Wanted, api: Api, now: Micros) -> Issue:
     """Return the key that is asked for. Raises `InvalidInputError`."""
     kind = _kind(wanted.kind, api)
     key_class = _class(wanted.environment, kind, api)
-    scopes, full_access = _scopes(wanted, kind, api)
+    named, full_access = _scopes(wanted, kind, api)
     terms = Terms(
         kind=kind.name,
         environment=key_class.environment,
-        scopes=scopes,
+        scopes=named,
         full_access=full_access,
-        origins=_origins(wanted.origins, kind),
+        origins=origins(wanted.origins, kind),
         networks=inputs.networks(wanted.networks),
         limits=rate_limits(wanted.rate_limits),
         not_before=wanted.not_before,
-        expires_at=_expiry(wanted, kind, now),
+        expires_at=expiry(wanted.expires_at, wanted.not_before, kind, now=now, born=now),
     )
     return Issue(
         name=inputs.name(wanted.name), metadata=inputs.labels(wanted.metadata), terms=terms, key_class=key_class
@@ -91,6 +91,46 @@ def rate_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
     return tuple(limits)
 
 
+def permit_full_access(kind: Kind, api: Api) -> None:
+    """Refuse full access where the API or the kind has none."""
+    if api.empty_scopes is not EmptyScopes.FULL_ACCESS or kind.ceiling is not None:
+        raise InvalidInputError(f"full_access: the API does not permit it for keys of kind {kind.name}")
+
+
+def scopes(wanted: Sequence[str], kind: Kind, api: Api) -> tuple[str, ...]:
+    """Return named scopes, sorted, each once."""
+    if len(wanted) > MAX_SCOPES:
+        raise InvalidInputError(f"scopes: at most {MAX_SCOPES}")
+    for index, scope in enumerate(wanted):
+        _check_scope(scope, index, kind, api)
+    return tuple(sorted(set(wanted)))
+
+
+def origins(wanted: Sequence[str] | None, kind: Kind) -> tuple[OriginPattern, ...] | None:
+    """Return origins as the kind has or has not to name them."""
+    if wanted is None and kind.origins is OriginPolicy.REQUIRED:
+        raise InvalidInputError(f"origins: keys of kind {kind.name} need the origins they are used from")
+    if wanted is not None and kind.origins is OriginPolicy.FORBIDDEN:
+        raise InvalidInputError(f"origins: keys of kind {kind.name} are not for browsers")
+    return inputs.origins(wanted)
+
+
+def expiry(ends: Micros | None, begins: Micros | None, kind: Kind, *, now: Micros, born: Micros) -> Micros | None:
+    """Return the end of a key that was made at the instant `born`: later changes do not lengthen its longest life."""
+    if ends is None:
+        if kind.expiry_required or kind.max_lifetime is not None:
+            raise InvalidInputError(f"expires_at: keys of kind {kind.name} need an end")
+        return None
+    if ends <= now:
+        raise InvalidInputError("expires_at: must lie ahead")
+    if begins is not None and ends <= begins:
+        raise InvalidInputError("expires_at: must lie after not_before")
+    if kind.max_lifetime is not None and ends - born > kind.max_lifetime:
+        days = kind.max_lifetime / 86_400_000_000
+        raise InvalidInputError(f"expires_at: keys of kind {kind.name} live at most {days:g} days")
+    return ends
+
+
 def _kind(name: str, api: Api) -> Kind:
     kind = api.kinds.get(name or api.default_kind)
     if kind is None:
@@ -116,14 +156,11 @@ def _class(environment: str, kind: Kind, api: Api) -> KeyClass:
 
 
 def _scopes(wanted: Wanted, kind: Kind, api: Api) -> tuple[tuple[str, ...], bool]:
-    if wanted.full_access and (api.empty_scopes is not EmptyScopes.FULL_ACCESS or kind.ceiling is not None):
-        raise InvalidInputError(f"full_access: the API does not permit it for keys of kind {kind.name}")
-    if len(wanted.scopes) > MAX_SCOPES:
-        raise InvalidInputError(f"scopes: at most {MAX_SCOPES}")
-    for index, scope in enumerate(wanted.scopes):
-        _check_scope(scope, index, kind, api)
-    if wanted.scopes or wanted.full_access:
-        return tuple(sorted(set(wanted.scopes))), wanted.full_access
+    if wanted.full_access:
+        permit_full_access(kind, api)
+    named = scopes(wanted.scopes, kind, api)
+    if named or wanted.full_access:
+        return named, wanted.full_access
     if kind.default_scopes:
         return tuple(sorted(set(kind.default_scopes))), False
     # Decided now and stored as a flag: a later change of the configuration must not open existing keys.
@@ -137,27 +174,3 @@ def _check_scope(scope: str, index: int, kind: Kind, api: Api) -> None:
         raise InvalidInputError(f"scopes[{index}]: {api.name} has no scope {scope}")
     if kind.ceiling is not None and scope not in kind.ceiling:
         raise InvalidInputError(f"scopes[{index}]: {scope} is beyond what keys of kind {kind.name} can hold")
-
-
-def _origins(wanted: tuple[str, ...] | None, kind: Kind) -> tuple[OriginPattern, ...] | None:
-    if wanted is None and kind.origins is OriginPolicy.REQUIRED:
-        raise InvalidInputError(f"origins: keys of kind {kind.name} need the origins they are used from")
-    if wanted is not None and kind.origins is OriginPolicy.FORBIDDEN:
-        raise InvalidInputError(f"origins: keys of kind {kind.name} are not for browsers")
-    return inputs.origins(wanted)
-
-
-def _expiry(wanted: Wanted, kind: Kind, now: Micros) -> Micros | None:
-    expires_at = wanted.expires_at
-    if expires_at is None:
-        if kind.expiry_required or kind.max_lifetime is not None:
-            raise InvalidInputError(f"expires_at: keys of kind {kind.name} need an end")
-        return None
-    if expires_at <= now:
-        raise InvalidInputError("expires_at: must lie ahead")
-    if wanted.not_before is not None and expires_at <= wanted.not_before:
-        raise InvalidInputError("expires_at: must lie after not_before")
-    if kind.max_lifetime is not None and expires_at - now > kind.max_lifetime:
-        days = kind.max_lifetime / 86_400_000_000
-        raise InvalidInputError(f"expires_at: keys of kind {kind.name} live at most {days:g} days")
-    return expires_at

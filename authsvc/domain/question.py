@@ -77,16 +77,13 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
     headers, extensions = request.headers, request.extensions
     route = api.routes.find(request.method, path)
     required = None if route is None else route.scopes
+    public = route is not None and route.public
     # Nearly always the operator's configuration names the API and nothing else.
     more = len(extensions) > 1 or (len(extensions) == 1 and "api" not in extensions)
-    if (
-        (route is not None and route.public)
-        or (more and _declared_public(extensions))
-        or _preflight(api, request, path)
-    ):
-        return Settled(api=api, decision=PUBLIC)
     if more:
-        required = _required_with(extensions, required, api)
+        required, public = _told(extensions, api, required, public=public)
+    if public or _preflight(api, request, path):
+        return Settled(api=api, decision=PUBLIC)
     return Question(
         api=api,
         purpose=_AUTHORIZE,
@@ -113,10 +110,6 @@ def environment_of(api: Api, named: str | None, route: Route | None, host: str) 
     return api.environment_by_host.get(bare_host(host))
 
 
-def _declared_public(extensions: Mapping[str, str]) -> bool:
-    return extensions.get("public") == "true" and EXTENSIONS.issuperset(extensions)
-
-
 def _preflight(api: Api, request: HttpRequest, path: str) -> bool:
     if request.method != "OPTIONS" or "origin" not in request.headers:
         return False
@@ -126,14 +119,18 @@ def _preflight(api: Api, request: HttpRequest, path: str) -> bool:
     return target is not None and target.preflight
 
 
-def _required_with(extensions: Mapping[str, str], required: tuple[str, ...] | None, api: Api) -> tuple[str, ...] | None:
-    """Unite the route's scopes with the operator's; a name or scope that does not exist denies."""
-    if not EXTENSIONS.issuperset(extensions) or extensions.get("public", "false") != "false":
-        return None
+def _told(
+    extensions: Mapping[str, str], api: Api, required: tuple[str, ...] | None, *, public: bool
+) -> tuple[tuple[str, ...] | None, bool]:
+    """Unite the route's scopes with the operator's, and say whether the request is public. What is no sense denies."""
+    declared = extensions.get("public", "false")
+    known = EXTENSIONS.issuperset(extensions) and declared in {"true", "false"}
+    if not known or ("environment" in extensions and api.environment_source is not _BY_REQUEST):
+        return None, False
     named = extensions.get("required_scopes")
-    if named is None or required is None:
-        return required
+    if named is None:
+        return required, public or declared == "true"
     scopes = named.replace(",", " ").split()
-    if not scopes or not all(valid_name(scope) and scope in api.scopes for scope in scopes):
-        return None
-    return tuple(dict.fromkeys((*required, *scopes)))
+    if required is None or not scopes or not all(valid_name(scope) and scope in api.scopes for scope in scopes):
+        return None, False
+    return tuple(dict.fromkeys((*required, *scopes))), False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from authsvc.config import load
-from tests.support.in_process import wrong_words
+from tests.support.in_process import disagreements
 from tests.support.products import EXAMPLES, Product
 from tests.support.tables import FOLDER, table
 
@@ -22,7 +22,7 @@ def test_every_row_holds(product: Product) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_refusal_is_worded_as_promised(name: str) -> None:
-    """Also those that no request can bring about at will."""
+    """Also those that no request can bring about at will, and the presets."""
     (api,) = load(EXAMPLES / name / "authsvc.yaml").apis.by_name.values()
 
-    assert list(wrong_words(table(name).bodies, api)) == []
+    assert list(disagreements(table(name), api)) == []

@@ -34,7 +34,8 @@ from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters
 from authsvc.usecases.authorize import Authorize
 from tests.support.builders import NOW, REVISION, api, key_class, record
 
-PEPPER = Pepper("p1", b"a-pepper-that-no-answer-may-hold-")
+PEPPER_SECRET = b"a-pepper-that-no-answer-may-hold-"
+PEPPER = Pepper("p1", PEPPER_SECRET)
 CHECK = Check.path
 AUTHENTICATE, AUTHORIZE, BATCH = (
     f"/authsvc.v1.AuthService/{name}" for name in ("Authenticate", "Authorize", "BatchAuthorize")

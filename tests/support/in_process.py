@@ -37,8 +37,9 @@ from authsvc.usecases.authorize import Authorize
 from authsvc.usecases.create_key import CreateKey, KeyRequest, Mint
 from tests.support.builders import record, verdict
 from tests.support.fakes import PEPPERS, FakeClock, FakeStore, cache_over
-from tests.support.products import PRODUCTS, Facts
+from tests.support.products import Facts
 from tests.support.stack import Answer, Headers
+from tests.support.tables import Table
 
 PEER = "127.0.0.1"
 NOBODY = Actor(key_id="test", organization_id="", address="", request_id="")
@@ -48,9 +49,9 @@ Extensions = Mapping[str, Mapping[str, str]]  # by host; `*` for any
 class InProcess:
     """One product; a place for tables."""
 
-    def __init__(self, api: Api, extensions: Extensions, facts: Facts | None = None) -> None:
+    def __init__(self, api: Api, facts: Facts, extensions: Extensions) -> None:
         self._api = api
-        self._facts = facts or PRODUCTS[api.name]
+        self._facts = facts
         self._extensions = extensions
         self._loop = asyncio.new_event_loop()
         administration = admin_api()
@@ -91,7 +92,9 @@ class InProcess:
             return None
         key_id = made.changed.value.record.id
         if "stored" in wanted:
-            stored = {name: tuple(value) if isinstance(value, list) else value for name, value in wanted["stored"].items()}
+            stored = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in wanted["stored"].items()
+            }
             self._store.alter_key(key_id, **stored)
         if wanted.get("revoked"):
             self._store.alter_key(key_id, revoked_at=1)
@@ -135,16 +138,20 @@ class InProcess:
             expires_at=None,
         )
         own = {name: value for name, value in wanted.items() if name not in ("stored", "revoked", "networks")}
-        return replace(plain, **{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()})
+        return replace(
+            plain, **{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+        )
 
     def _run(self, work: Any) -> Any:
         return self._loop.run_until_complete(work)
 
 
-def wrong_words(bodies: Mapping[str, str], api: Api) -> Iterator[str]:
-    """Yield the refusals that an API words otherwise."""
+def disagreements(table: Table, api: Api) -> Iterator[str]:
+    """Yield what an API says otherwise than its table, of what no request can bring about at will."""
+    if dict(api.presets) != {name: tuple(scopes) for name, scopes in table.presets.items()}:
+        yield f"presets: {api.presets}"
     limited = verdict(allowed=False, retry_ns=7_000_000_000)
-    for name, body in bodies.items():
+    for name, body in table.bodies.items():
         reason = Reason(name)
         refusal = Deny(
             reason=reason,

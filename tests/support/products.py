@@ -33,15 +33,22 @@ _numbers = itertools.count(1)
 class Facts:
     """How requests to one product look."""
 
+    api: str
     bearer: bool  # the key is a bearer token; else it is in X-API-Key
     hosts: Mapping[str, str]  # by environment; the first is the default
 
 
 PRODUCTS: Mapping[str, Facts] = {
-    "moveris": Facts(bearer=False, hosts={"": "api.moveris.com"}),
-    "veridia": Facts(bearer=True, hosts={"live": "api.xxuxe.online", "test": "test.xxuxe.online"}),
-    "verifa": Facts(bearer=False, hosts={"live": "api.withverifa.com", "sandbox": "sandbox.withverifa.com"}),
-    "op": Facts(bearer=True, hosts={"": "api.example"}),
+    "moveris": Facts(api="moveris", bearer=False, hosts={"": "api.moveris.com"}),
+    "veridia": Facts(api="veridia", bearer=True, hosts={"live": "api.xxuxe.online", "test": "test.xxuxe.online"}),
+    "verifa": Facts(
+        api="verifa", bearer=False, hosts={"live": "api.withverifa.com", "sandbox": "sandbox.withverifa.com"}
+    ),
+    "op": Facts(api="op", bearer=True, hosts={"": "api.example"}),
+}
+EVERY_EXAMPLE: Mapping[str, Facts] = {
+    **PRODUCTS,
+    "minimal": Facts(api="shop", bearer=True, hosts={"": "shop.example"}),
 }
 
 
@@ -58,7 +65,7 @@ class Product:
     @property
     def facts(self) -> Facts:
         """Return how requests to it look."""
-        return PRODUCTS[self.name]
+        return EVERY_EXAMPLE[self.name]
 
     @property
     def default_environment(self) -> str:
@@ -86,7 +93,7 @@ class Product:
         `fields` are those of `CreateKeyRequest`: kind, scopes, origins, networks, expires_at…
         """
         request = CreateKeyRequest(
-            api=self.name,
+            api=self.facts.api,
             organization_id=organization_id or self.organization(),
             environment=self.default_environment if environment is None else environment,
             **{"name": "conformance", **fields},
@@ -101,6 +108,16 @@ class Product:
     def sql(self, *statements: str) -> Sequence[tuple[Any, ...]]:
         """Run statements behind the service's back; the service keeps what it has read already."""
         return run_sql(self.database_url, *statements)
+
+    @staticmethod
+    def origins(*origins: str) -> OriginList:
+        """Return an origin list for a key."""
+        return OriginList(origins=origins)
+
+    @staticmethod
+    def networks(*cidrs: str) -> NetworkList:
+        """Return a network list for a key or an organization."""
+        return NetworkList(cidrs=cidrs)
 
     def suspend(self, organization_id: str) -> None:
         """Suspend an organization."""
@@ -126,7 +143,7 @@ class Product:
 
     def make_organization(self, wanted: Mapping[str, Any]) -> str:
         """Make an organization: plan, networks, suspended."""
-        networks = NetworkList(cidrs=wanted["networks"]) if "networks" in wanted else None
+        networks = self.networks(*wanted["networks"]) if "networks" in wanted else None
         made = self.organization(plan=wanted.get("plan", ""), networks=networks)
         if wanted.get("suspended"):
             self.suspend(made)
@@ -136,9 +153,9 @@ class Product:
         """Make a key; None when that is refused."""
         own = {name: value for name, value in wanted.items() if name not in ("stored", "revoked")}
         if "origins" in own:
-            own["origins"] = OriginList(origins=own["origins"])
+            own["origins"] = self.origins(*own["origins"])
         if "networks" in own:
-            own["networks"] = NetworkList(cidrs=own["networks"])
+            own["networks"] = self.networks(*own["networks"])
         try:
             made = self.create_key(organization_id=organization_id, **own)
         except grpc.RpcError as refusal:

@@ -7,6 +7,7 @@ Envoy, and in process, where `tools/mutate.py` runs it against configurations th
     insufficient_scope: '…{scope}…'   # the 403 of a missing scope
     routes:                           # by scope, the requests that it, and nothing but it, lets through
     bodies:                           # by reason, the exact refusal
+    presets:                          # as configured
     organizations, keys:              # by name; made when a request first needs them
     refused:                          # keys that cannot be made
     requests:
@@ -67,6 +68,7 @@ class Table:
     insufficient_scope: str
     routes: Mapping[str, Sequence[str]]
     bodies: Mapping[str, str]
+    presets: Mapping[str, Sequence[str]]
     organizations: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, Mapping[str, Any]]
     refused: Sequence[Mapping[str, Any]]
@@ -86,7 +88,7 @@ def table(product: str) -> Table:
     """Read the table of a product."""
     data = yaml.safe_load((FOLDER / product / "table.yaml").read_text())
     requests = [Request(**row) for row in data.pop("requests")]
-    return Table(product=product, requests=requests, **{"organizations": {}, "refused": [], **data})
+    return Table(product=product, requests=requests, **{"presets": {}, "organizations": {}, "refused": [], **data})
 
 
 class _Run:

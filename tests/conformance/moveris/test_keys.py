@@ -79,7 +79,7 @@ def test_usage_can_be_observed_for_each_key(product: Product) -> None:
 def test_keys_from_elsewhere_are_opaque_too(product: Product) -> None:
     """Any text that a header can hold may be a key: one that was made before us is found under its digest."""
     made, old = product.create_key(), "your-old-api-key/2019=" + product.database
-    digest = peppers.load(product.stack.home / "peppers.yaml").current.digest(old).hex()
+    digest = peppers.read(product.stack.home / "peppers.yaml").current.digest(old).hex()
     literal = f"X'{digest}'" if product.database == "sqlite" else rf"'\x{digest}'::bytea"
     product.sql(f"UPDATE keys SET digest = {literal} WHERE id = '{made.key.id}'")
     answer = product.send("GET", "/api/v1/credits", old)

@@ -11,7 +11,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authsvc.listeners import options, standard
-from authsvc.server import _drain
 from authsvc.servicers.health import DATASTORE, SERVING_NAMES, Health
 from tests.support.doors import ALLOWED, CHECK, KEY, TIMEOUT, Answer, Door, check_request, door, until
 
@@ -113,17 +112,14 @@ async def test_calls_in_flight_are_answered_while_draining() -> None:
         await health.database(answers=True)
         waiting = channel.unary_unary(CHECK)(MAY, timeout=TIMEOUT)
         await until(lambda: built.calls.in_flight == 1)
-        draining = asyncio.create_task(_drain(health, (server,), TIMEOUT))
-        while (await statuses(channel))[""] != NOT_SERVING:
-            pass
+        await health.drain()
         late = channel.unary_unary(CHECK)(MAY, timeout=TIMEOUT)
         await until(lambda: built.calls.in_flight == 2)
-        monkeypatch.setattr(asyncio, "sleep", real)
-        over.set()  # the clients have had the time to leave
-        await until(lambda: stopping.is_set())
+        stopping = asyncio.create_task(server.stop(TIMEOUT))
+        await asyncio.sleep(0)
         built.store.open.set()
         answers = [Answer.of(await each).outcome for each in (waiting, late)]
-        await draining
+        await stopping
 
     assert answers == [ALLOWED, ALLOWED]
     assert built.calls.in_flight == 0

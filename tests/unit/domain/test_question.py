@@ -331,3 +331,39 @@ def test_what_callers_of_no_api_are_told() -> None:
     """Without an API there is no credential to ask for."""
     assert isinstance(NO_API.decision, Deny)
     assert NO_API.decision.reason is Reason.ROUTE_NOT_CONFIGURED
+
+
+OPEN = route(path="/open", scopes=(), public=True)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "required"),
+    [
+        pytest.param({"pubic": "true"}, None, id="misspelt-name"),
+        pytest.param({"public": "yes"}, None, id="no-such-value"),
+        pytest.param({"required_scopes": "things:read"}, ("things:read",), id="scopes-named"),
+        pytest.param({"required_scopes": "things:read", "public": "true"}, ("things:read",), id="public-and-scopes"),
+        pytest.param({"required_scopes": ""}, None, id="scopes-forgotten"),
+    ],
+)
+def test_a_public_route_stays_open_only_for_what_makes_sense(
+    extensions: dict[str, str], required: tuple[str, ...] | None
+) -> None:
+    """Where the operator's words contradict the route, or say nothing that exists, a key is needed."""
+    asked = from_http(
+        Apis([api(routes=RouteTable([OPEN]))]), http_request(target="/open", extensions={"api": "shop"} | extensions)
+    )
+
+    assert isinstance(asked, Question)
+    assert asked.required == required
+
+
+def test_an_environment_that_the_api_does_not_know_of_is_no_guess() -> None:
+    """An API without environments cannot be asked for one: it is a configuration that contradicts itself."""
+    asked = from_http(
+        Apis([api(environment_source=EnvironmentSource.NONE)]),
+        http_request(extensions={"api": "shop", "environment": "live"}),
+    )
+
+    assert isinstance(asked, Question)
+    assert asked.required is None
