@@ -71,7 +71,7 @@ class _Store:
 class Door:
     """The Check door over keys in memory."""
 
-    def __init__(self, config: Path, keys: int = 50_000) -> None:
+    def __init__(self, config: Path, keys: int = 50_000, buckets: int = 200_000) -> None:
         self.apis: Apis = load(config).apis
         self.api = next(iter(self.apis.by_name.values()))
         clock = DatabaseClock()
@@ -81,7 +81,9 @@ class Door:
         )
         self.cache.confirm(_REVISION, clock.monotonic())
         peppers = PepperSet(Pepper("p1", secrets.token_bytes(32)), ())
-        self.check = Check(self.apis, Authorize(self.cache, peppers, LocalLimiter(), clock), DecisionCounters("envoy"))
+        self.check = Check(
+            self.apis, Authorize(self.cache, peppers, LocalLimiter(buckets), clock), DecisionCounters("envoy")
+        )
 
     def new_key(self) -> str:
         """Return the text of a key that could exist."""
@@ -123,7 +125,7 @@ def bytes_to_bytes(config: Path, rounds: int) -> dict[str, float]:
 
 def memory_per_key(config: Path, keys: int = 10_000) -> float:
     """Return the bytes a cached key takes, its index entries and its part of the answers included."""
-    door = Door(config, keys=keys + 1)
+    door = Door(config, keys=keys + 1, buckets=1)  # what the limiter remembers is not the cache's
     requests = [check_request(door.new_key(), door.api.name) for _ in range(keys + 1)]
 
     async def fill() -> float:

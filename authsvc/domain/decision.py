@@ -7,9 +7,11 @@ rule returns None when it has no objection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import TypeVar
 
 from authsvc.domain import network, origins
 from authsvc.domain.api import Api, EnvironmentSource, OriginPolicy
@@ -18,6 +20,8 @@ from authsvc.domain.quotas import Limit, Subject, Verdict
 from authsvc.domain.reasons import Reason
 from authsvc.domain.routes import Route
 from authsvc.domain.scopes import first_missing
+
+SharedT = TypeVar("SharedT")
 
 
 class Purpose(StrEnum):
@@ -306,7 +310,7 @@ def bearer_of(record: KeyRecord, api: Api, as_of: Revision) -> Bearer:
         record=record,
         scopes=effective_scopes(record, api),
         limits=limits_of(record, api),
-        rules=tuple(rule.check for rule in RULES if rule.concerns(record, api)),
+        rules=_shared(tuple(rule.check for rule in RULES if rule.concerns(record, api))),
         as_of=as_of,
     )
 
@@ -318,7 +322,18 @@ def effective_scopes(record: KeyRecord, api: Api) -> frozenset[str] | None:
     if record.full_access:
         return ceiling
     granted = frozenset(record.scopes)
-    return granted if ceiling is None else granted & ceiling
+    return _shared(granted if ceiling is None else granted & ceiling)
+
+
+def _shared(value: SharedT) -> SharedT:
+    # Most keys of a product hold one of few sets of scopes and trip the same rules: one object serves them all.
+    shared: SharedT = _first_of_its_like(value)
+    return shared
+
+
+@lru_cache(maxsize=4096)
+def _first_of_its_like(value: Hashable) -> Hashable:
+    return value
 
 
 def limits_of(record: KeyRecord, api: Api) -> tuple[tuple[str, Limit], ...]:

@@ -11,16 +11,30 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import ColumnElement, Executable, Insert, RowMapping, String, cast, func, insert, literal, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Insert,
+    RowMapping,
+    String,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from authsvc.domain.administration import Actor
+from authsvc.domain.errors import AlreadyExistsError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
-from authsvc.stores.tables import audit_events, auth_change, change_head
+from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency
 
 T = TypeVar("T")
 
@@ -28,6 +42,9 @@ CHANNEL = "authsvc"
 WRITER_TIMEOUT = 1.0  # seconds to wait for this process's turn to write to SQLite
 HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor closes is cut off
 CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
+
+REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
+USED_ALREADY = "request_id: it was used already"
 
 _POSTGRESQL = "postgresql"
 
@@ -59,49 +76,84 @@ class Event:
 class Change:
     """An open transaction that holds the next position of the change log."""
 
-    def __init__(self, connection: AsyncConnection, head: RowMapping, actor: Actor) -> None:
+    def __init__(self, connection: AsyncConnection, head: RowMapping, actor: Actor, events: int) -> None:
         self.revision = Revision(epoch=head["epoch"], seq=head["seq"])
         self.now: Micros = head["now"]
-        self._audit_seq: int = head["audit_seq"]
+        self._first_audit_seq: int = head["audit_seq"] - events + 1
         self._actor = actor
         self._connection = connection
 
-    async def write(self, effect: Effect, event: Event, targets: Sequence[Target]) -> RowMapping | None:
+    async def write(
+        self, effect: Effect, events: Sequence[Event], targets: Sequence[Target], also: Sequence[Insert] = ()
+    ) -> Sequence[RowMapping]:
         """
-        Write the effect, its audit row and its change rows; return the one row the effect touched.
+        Write the effect, its audit rows and its change rows; return the rows the effect touched.
 
-        On PostgreSQL the three are one statement. With the commit that makes two round trips while
-        everyone else waits for the position.
+        On PostgreSQL all of it is one statement. With the commit that makes two round trips while
+        everyone else waits for the position. A retry of the request is answered with what the first
+        event is about.
         """
-        records = (self._audit_row(event), self._change_rows(targets))
+        records = (*also, self._audit_rows(events), self._change_rows(targets))
+        noted = self._note(events[0].target_id) if self._actor.request_id and self._actor.body else None
         if self._connection.dialect.name == _POSTGRESQL:
             effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
-            return (await self._connection.execute(effect)).mappings().one_or_none()
-        touched = (await self._connection.execute(effect)).mappings().one_or_none()
+            if noted is not None:
+                count = select(func.count()).select_from(noted.cte("noted")).scalar_subquery()
+                effect = effect.returning(count.label("noted"))
+            touched = (await self._connection.execute(effect)).mappings().all()
+            if noted is not None and any(row["noted"] == 0 for row in touched):
+                raise AlreadyExistsError(USED_ALREADY)
+            return touched
+        touched = (await self._connection.execute(effect)).mappings().all()
         for record in records:
             await self._connection.execute(record)
+        if noted is not None and not (await self._connection.execute(noted)).all():
+            raise AlreadyExistsError(USED_ALREADY)
         return touched
 
-    def _audit_row(self, event: Event) -> Insert:
-        return insert(audit_events).values(
-            seq=self._audit_seq,
-            at=self.now,
-            actor_key_id=self._actor.key_id,
-            actor_organization_id=self._actor.organization_id,
-            address=self._actor.address,
-            action=event.action,
-            target_kind=event.target_kind,
-            target_id=event.target_id,
-            organization_id=event.organization_id,
-            before=event.before,
-            after=event.after,
-            reason=event.reason,
+    def _note(self, target_id: str) -> ReturningInsert[Any]:
+        dialect = postgresql if self._connection.dialect.name == _POSTGRESQL else sqlite
+        note = dialect.insert(idempotency).values(
+            actor=self._actor.key_id,
             request_id=self._actor.request_id,
-            revision_epoch=self.revision.epoch,
-            revision_seq=self.revision.seq,
-            outcome="done",
-            count=1,
+            body_hash=self._actor.body,
+            target_id=target_id,
+            seq=self.revision.seq,
+            created_at=self.now,
         )
+        names = ("body_hash", "target_id", "seq", "created_at")
+        # One that is forgotten already is written over; one that is not stays, and no row comes back.
+        remembered: ReturningInsert[Any] = note.on_conflict_do_update(
+            index_elements=[idempotency.c.actor, idempotency.c.request_id],
+            set_={name: note.excluded[name] for name in names},
+            where=idempotency.c.created_at <= self.now - REMEMBERED,
+        ).returning(idempotency.c.seq)
+        return remembered
+
+    def _audit_rows(self, events: Sequence[Event]) -> Insert:
+        rows = [
+            {
+                "seq": self._first_audit_seq + n,
+                "at": self.now,
+                "actor_key_id": self._actor.key_id,
+                "actor_organization_id": self._actor.organization_id,
+                "address": self._actor.address,
+                "action": event.action,
+                "target_kind": event.target_kind,
+                "target_id": event.target_id,
+                "organization_id": event.organization_id,
+                "before": event.before,
+                "after": event.after,
+                "reason": event.reason,
+                "request_id": self._actor.request_id,
+                "revision_epoch": self.revision.epoch,
+                "revision_seq": self.revision.seq,
+                "outcome": "done",
+                "count": 1,
+            }
+            for n, event in enumerate(events)
+        ]
+        return insert(audit_events).values(rows if len(rows) > 1 else rows[0])
 
     def _change_rows(self, targets: Sequence[Target]) -> Insert:
         rows = [
@@ -161,16 +213,18 @@ class Database:
             return await self._rows(statement, parameters)
 
     @asynccontextmanager
-    async def change(self, actor: Actor) -> AsyncIterator[Change]:
+    async def change(self, actor: Actor, events: int = 1) -> AsyncIterator[Change]:
         """
         Open a transaction that first takes the next position, and commit it unless an exception leaves.
+
+        `events` is how many audit rows it will write.
 
         The row lock on the position is held until the commit: positions are committed in their order,
         and none is missing.
         """
         async with self._writing(), self._begun() as connection:
-            head = (await connection.execute(self._next_position())).mappings().one()
-            yield Change(connection, head, actor)
+            head = (await connection.execute(self._next_position(events))).mappings().one()
+            yield Change(connection, head, actor, events)
             await connection.commit()
 
     async def close(self) -> None:
@@ -183,11 +237,11 @@ class Database:
             await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
         await self.engine.dispose()
 
-    def _next_position(self) -> ReturningUpdate[Any]:
+    def _next_position(self, events: int) -> ReturningUpdate[Any]:
         position = (
             update(change_head)
             .where(change_head.c.id == 1)
-            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + 1)
+            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + events)
             .returning(change_head.c.epoch, change_head.c.seq, change_head.c.audit_seq, self.now().label("now"))
         )
         if self.postgresql:

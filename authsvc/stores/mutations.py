@@ -8,16 +8,17 @@ only then is it found out why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, Update, insert, update
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus
 from authsvc.domain.errors import (
     AlreadyExistsError,
+    ConflictError,
     FailedPreconditionError,
     NotFoundError,
     UnavailableError,
@@ -32,15 +33,15 @@ from authsvc.stores.tables import keys, organizations
 NO_KEY = "there is no such key"
 NO_ORGANIZATION = "there is no such organization"
 
-_ON_THIS_MACHINE = "cli"  # who made it, when no key did
-
+ON_THIS_MACHINE = "cli"  # who made it, when no key did
+ATTEMPTS = 5  # at a change that loses races against others
 
 _ACTIVE = OrganizationStatus.ACTIVE.value
 _SUSPENDED = OrganizationStatus.SUSPENDED.value
 
 
-class _NothingTouchedError(Exception):
-    """Rolls a transaction back; never leaves this module."""
+class NothingTouchedError(Exception):
+    """Rolls a transaction back; never leaves the store."""
 
 
 async def create_organization(database: Database, new: NewOrganization, actor: Actor) -> Changed[Organization]:
@@ -60,7 +61,7 @@ async def create_organization(database: Database, new: NewOrganization, actor: A
         after=stored,
         reason="",
     )
-    with _conflicts("an organization with this name or id exists already"):
+    with conflicts("an organization with this name or id exists already"):
         async with database.change(actor) as change:
             effect = insert(organizations).values(
                 **stored,
@@ -71,68 +72,48 @@ async def create_organization(database: Database, new: NewOrganization, actor: A
                 updated_at=change.now,
                 version=1,
             )
-            row = await _write(change, effect.returning(*queries.ORGANIZATION), event, _organization_target(new.id))
+            row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(new.id))
             return Changed(value=rows.organization(row), revision=change.revision)
 
 
-async def suspend_organization(database: Database, id_: str, reason: str, actor: Actor) -> Changed[Organization]:
+async def suspend_organization(
+    database: Database, id_: str, reason: str, actor: Actor, etag: str
+) -> Changed[Organization]:
     """Suspend an organization; one that is suspended stays as it is."""
-    found = await _organization(database, id_)
+    found = await organization(database, id_, etag)
     if found["name"] == OPERATORS:
         raise FailedPreconditionError("the operators' organization cannot be suspended")
     effect = update(organizations).values(status=_SUSPENDED, suspend_reason=reason)
     try:
         if found["status"] == _ACTIVE:
-            return await _switch(database, found, effect, reason, actor)
-    except _NothingTouchedError:
-        found = await _organization(database, id_)
+            return await _switch(database, found, effect, reason, actor, etag)
+    except NothingTouchedError:
+        found = await organization(database, id_, etag)
     return _standing(found, _SUSPENDED)
 
 
-async def reinstate_organization(database: Database, id_: str, reason: str, actor: Actor) -> Changed[Organization]:
+async def reinstate_organization(
+    database: Database, id_: str, reason: str, actor: Actor, etag: str
+) -> Changed[Organization]:
     """End the suspension of an organization; one that is active stays as it is."""
-    found = await _organization(database, id_)
+    found = await organization(database, id_, etag)
     effect = update(organizations).values(status=_ACTIVE, suspend_reason="")
     try:
         if found["status"] == _SUSPENDED:
-            return await _switch(database, found, effect, reason, actor)
-    except _NothingTouchedError:
-        found = await _organization(database, id_)
+            return await _switch(database, found, effect, reason, actor, etag)
+    except NothingTouchedError:
+        found = await organization(database, id_, etag)
     return _standing(found, _ACTIVE)
 
 
 async def create_key(database: Database, new: NewKey, actor: Actor) -> Changed[Key]:
     """Store a key."""
-    stored = _key_values(new)
-    after = stored | {
-        "not_before": rows.instant_text(new.not_before),
-        "expires_at": rows.instant_text(new.expires_at),
-    }
-    event = Event(
-        action="key.create",
-        target_kind="key",
-        target_id=new.id,
-        organization_id=new.organization_id,
-        before=None,
-        after=after,
-        reason="",
-    )
-    with _conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
+    event = created(new)
+    with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
         async with database.change(actor) as change:
-            effect = insert(keys).values(
-                **stored,
-                id=new.id,
-                digest=new.digest,
-                pepper_id=new.pepper_id,
-                algorithm=new.algorithm,
-                revoke_reason="",
-                created_at=change.now,
-                created_by=actor.key_id or _ON_THIS_MACHINE,
-                updated_at=change.now,
-                version=1,
-            )
+            effect = insert(keys).values(**key_values(new), **key_birth(new, change, actor))
             target = Target(kind="key", key_id=new.id, organization_id=new.organization_id)
-            row = await _write(
+            row = await write(
                 change, effect.returning(*queries.written_key(new.id, new.organization_id)), event, target
             )
             if row["organization_status"] == OrganizationStatus.DELETED.value:
@@ -140,18 +121,19 @@ async def create_key(database: Database, new: NewKey, actor: Actor) -> Changed[K
             return Changed(value=rows.key(row), revision=change.revision)
 
 
-async def revoke_key(database: Database, key_id: str, reason: str, actor: Actor) -> Changed[Key]:
-    """Revoke a key; one that is revoked stays as it is."""
-    found = await one(database, queries.key_by_id(key_id), NO_KEY)
-    if found["revoked_at"] is None:
-        try:
-            return await _revoke(database, found, reason, actor)
-        except _NothingTouchedError:  # somebody else revoked or deleted it meanwhile
-            found = await one(database, queries.key_by_id(key_id), NO_KEY)
-    if found["revoked_at"] is None:
-        # A live key is never reported as revoked.
-        raise UnavailableError("the key could not be revoked; try again")
-    return Changed(value=rows.key(found), revision=_position(found))
+async def revoke_keys(
+    database: Database, key_ids: Sequence[str], reason: str, actor: Actor, etag: str
+) -> Changed[tuple[Key, ...]]:
+    """Revoke keys at one position; those that are revoked stay as they are."""
+    for _ in range(ATTEMPTS):
+        found = [await one(database, queries.key_by_id(key_id), NO_KEY) for key_id in key_ids]
+        check_etag(found[0], etag)
+        if all(row["revoked_at"] is not None for row in found):
+            return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
+        with suppress(NothingTouchedError):  # somebody else revoked or deleted one of them meanwhile
+            return await _revoke(database, found, reason, actor, etag)
+    # A live key is never reported as revoked.
+    raise UnavailableError("the key could not be revoked; try again")
 
 
 async def one(database: Database, statement: Select[Any], absent: str) -> RowMapping:
@@ -162,30 +144,62 @@ async def one(database: Database, statement: Select[Any], absent: str) -> RowMap
     return found[0]
 
 
-async def _revoke(database: Database, found: RowMapping, reason: str, actor: Actor) -> Changed[Key]:
-    async with database.change(actor) as change:
+async def organization(database: Database, id_: str, etag: str) -> RowMapping:
+    """Return the row of an organization of this version, if one is meant."""
+    found = await one(database, queries.organization_by_id(id_), NO_ORGANIZATION)
+    check_etag(found, etag)
+    return found
+
+
+def check_etag(found: RowMapping, etag: str) -> None:
+    """Raise `ConflictError` unless the version is the one that is meant, or any is."""
+    if etag not in ("", str(found["version"])):
+        raise stale(found)
+
+
+def stale(found: RowMapping) -> ConflictError:
+    """Say that something is not what it was when it was read."""
+    return ConflictError(f"it has changed since it was read: its etag is now {found['version']}")
+
+
+async def write(change: Change, effect: Effect, event: Event, target: Target) -> RowMapping:
+    """Write an effect on one row, with its records; raises `NothingTouchedError` where there is no such row."""
+    touched = await change.write(effect, (event,), (target,))
+    if not touched:
+        raise NothingTouchedError
+    return touched[0]
+
+
+def same_version(table: Table, found: RowMapping, etag: str) -> tuple[ColumnElement[bool], ...]:
+    """Hold a change to the version that was read, where one is meant: others are not kept from it by any change."""
+    return (table.c.version == found["version"],) if etag else ()
+
+
+async def _revoke(
+    database: Database, found: Sequence[RowMapping], reason: str, actor: Actor, etag: str
+) -> Changed[tuple[Key, ...]]:
+    living = {row["id"]: row for row in found if row["revoked_at"] is None}
+    async with database.change(actor, events=len(living)) as change:
         effect = (
             update(keys)
-            .where(keys.c.id == found["id"], keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
+            .where(keys.c.id.in_(living), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
+            .where(*(or_(keys.c.id != found[0]["id"], same) for same in same_version(keys, found[0], etag)))
             .values(revoked_at=change.now, revoke_reason=reason, updated_at=change.now, version=keys.c.version + 1)
-            .returning(*queries.written_key(found["id"], found["organization_id"]))
+            .returning(*queries.KEY)
         )
-        event = Event(
-            action="key.revoke",
-            target_kind="key",
-            target_id=found["id"],
-            organization_id=found["organization_id"],
-            before={"revoked_at": None},
-            after={"revoked_at": rows.instant_text(change.now)},
-            reason=reason,
-        )
-        target = Target(kind="key", key_id=found["id"], organization_id=found["organization_id"])
-        row = await _write(change, effect, event, target)
-        return Changed(value=rows.key(row), revision=change.revision)
+        before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
+        events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
+        touched = await change.write(effect, events, [key_target(row) for row in living.values()])
+        if len(touched) != len(living):
+            raise NothingTouchedError
+        # What a statement for several keys cannot tell, their organizations' part, is as it was read.
+        revoked = {row["id"]: {**living[row["id"]], **row} for row in touched}
+        value = tuple(rows.key(revoked.get(row["id"], row)) for row in found)
+        return Changed(value=value, revision=change.revision)
 
 
 async def _switch(
-    database: Database, found: RowMapping, effect: Update, reason: str, actor: Actor
+    database: Database, found: RowMapping, effect: Update, reason: str, actor: Actor, etag: str
 ) -> Changed[Organization]:
     # From active to suspended or back; the instant of the suspension tells one suspension from the next.
     suspends, since = found["status"] == _ACTIVE, found["suspended_at"]
@@ -194,6 +208,7 @@ async def _switch(
             organizations.c.id == found["id"],
             organizations.c.status == found["status"],
             organizations.c.suspended_at.is_(None) if suspends else organizations.c.suspended_at == since,
+            *same_version(organizations, found, etag),
         ).values(
             suspended_at=change.now if suspends else None,
             updated_at=change.now,
@@ -211,19 +226,8 @@ async def _switch(
             },
             reason=reason,
         )
-        row = await _write(change, effect.returning(*queries.ORGANIZATION), event, _organization_target(found["id"]))
+        row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(found["id"]))
         return Changed(value=rows.organization(row), revision=change.revision)
-
-
-async def _write(change: Change, effect: Effect, event: Event, target: Target) -> RowMapping:
-    row = await change.write(effect, event, (target,))
-    if row is None:
-        raise _NothingTouchedError
-    return row
-
-
-async def _organization(database: Database, id_: str) -> RowMapping:
-    return await one(database, queries.organization_by_id(id_), NO_ORGANIZATION)
 
 
 def _standing(found: RowMapping, wanted: str) -> Changed[Organization]:
@@ -231,18 +235,68 @@ def _standing(found: RowMapping, wanted: str) -> Changed[Organization]:
         raise FailedPreconditionError("the organization is deleted")
     if found["status"] != wanted:
         raise UnavailableError("the organization could not be changed; try again")
-    return Changed(value=rows.organization(found), revision=_position(found))
+    return Changed(value=rows.organization(found), revision=position(found))
 
 
-def _position(row: RowMapping) -> Revision:
+def position(row: RowMapping) -> Revision:
+    """Return the position at which a row was read."""
     return Revision(epoch=row["epoch"], seq=row["seq"])
 
 
-def _organization_target(id_: str) -> Target:
+def key_event(action: str, row: rows.Row, *, before: dict[str, Any], after: dict[str, Any], reason: str = "") -> Event:
+    """Return what the trail says of a change of a key."""
+    return Event(
+        action=action,
+        target_kind="key",
+        target_id=row["id"],
+        organization_id=row["organization_id"],
+        before=before,
+        after=after,
+        reason=reason,
+    )
+
+
+def key_target(row: rows.Row) -> Target:
+    """Return a key for caches to drop."""
+    return Target(kind="key", key_id=row["id"], organization_id=row["organization_id"])
+
+
+def organization_target(id_: str) -> Target:
+    """Return an organization, with all its keys, for caches to drop."""
     return Target(kind="organization", key_id=None, organization_id=id_)
 
 
-def _key_values(new: NewKey) -> dict[str, Any]:
+def created(new: NewKey) -> Event:
+    """Return what the trail says of a new key."""
+    instants = {name: rows.instant_text(getattr(new, name)) for name in ("not_before", "expires_at")}
+    return Event(
+        action="key.create",
+        target_kind="key",
+        target_id=new.id,
+        organization_id=new.organization_id,
+        before=None,
+        after=key_values(new) | instants,
+        reason="",
+    )
+
+
+def key_birth(new: NewKey, change: Change, actor: Actor) -> dict[str, Any]:
+    """Return the columns of a new key that its trail tells otherwise, or not at all."""
+    return {
+        "id": new.id,
+        "digest": new.digest,
+        "pepper_id": new.pepper_id,
+        "algorithm": new.algorithm,
+        "revoke_reason": "",
+        "created_at": change.now,
+        "created_by": actor.key_id or ON_THIS_MACHINE,
+        "updated_at": change.now,
+        "version": 1,
+    }
+
+
+def key_values(new: NewKey) -> dict[str, Any]:
+    """Return the columns of a new key that its trail tells too."""
     return {
         "api": new.api,
         "organization_id": new.organization_id,
@@ -262,7 +316,8 @@ def _key_values(new: NewKey) -> dict[str, Any]:
 
 
 @contextmanager
-def _conflicts(taken: str, orphan: str = "") -> Iterator[None]:
+def conflicts(taken: str, orphan: str = "") -> Iterator[None]:
+    """Say in our own words what the database's constraints refuse."""
     try:
         yield
     except IntegrityError as error:

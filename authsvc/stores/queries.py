@@ -61,9 +61,10 @@ def head_statement(now: ColumnElement[int], *, postgresql: bool) -> Select[Any]:
     return select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1)
 
 
-def key_by_id(key_id: str) -> Select[Any]:
-    """Return a key that is not deleted, with the position it was read at."""
-    return _keys().where(keys.c.id == key_id, keys.c.deleted_at.is_(None))
+def key_by_id(key_id: str, *, deleted: bool = False) -> Select[Any]:
+    """Return a key that is not deleted, or may be, with the position it was read at."""
+    found = _keys().where(keys.c.id == key_id)
+    return found if deleted else found.where(keys.c.deleted_at.is_(None))
 
 
 def key_by_digest(digests: list[bytes]) -> Select[Any]:

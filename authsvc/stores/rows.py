@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import RowMapping
-
 from authsvc.domain.administration import Key, Organization, OrganizationStatus
 from authsvc.domain.keys import KeyRecord, Micros
 from authsvc.domain.network import Network, parse_network
@@ -19,10 +17,12 @@ from authsvc.stores.faults import CorruptRecordError
 
 T = TypeVar("T")
 
+Row = Mapping[Any, Any]  # column names to values
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def key_record(row: RowMapping) -> KeyRecord:
+def key_record(row: Row) -> KeyRecord:
     """Read what policy needs of a key and its organization."""
     with _readable():
         return KeyRecord(
@@ -48,7 +48,7 @@ def key_record(row: RowMapping) -> KeyRecord:
         )
 
 
-def key(row: RowMapping) -> Key:
+def key(row: Row) -> Key:
     """Read a key as administrators see it."""
     with _readable():
         return Key(
@@ -66,7 +66,7 @@ def key(row: RowMapping) -> Key:
         )
 
 
-def organization(row: RowMapping) -> Organization:
+def organization(row: Row) -> Organization:
     """Read an organization."""
     with _readable():
         return Organization(

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import RowMapping
 
-from authsvc.domain.administration import Actor, Changed, Key, Organization, Page
+from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.errors import NotFoundError, UnavailableError
 from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.keys import Micros, Revision
-from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization
-from authsvc.stores import mutations, peppers, queries, rows
+from authsvc.domain.updating import Update
+from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, OrganizationUpdate, Recalled
+from authsvc.stores import changes, mutations, peppers, queries, rows
 from authsvc.stores.database import Database
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -72,13 +73,33 @@ class SqlStore:
         items = tuple(rows.organization(row) for row in found[:limit])
         return Page(items=items, next_token=items[-1].id if len(found) > limit else "")
 
-    async def suspend_organization(self, organization_id: str, reason: str, actor: Actor) -> Changed[Organization]:
-        """Suspend an organization; suspending it again keeps the first instant and reason."""
-        return await self.database.run(mutations.suspend_organization(self.database, organization_id, reason, actor))
+    async def update_organization(
+        self, organization_id: str, etag: str, update: OrganizationUpdate, actor: Actor
+    ) -> Changed[Organization]:
+        """Change an organization that is not deleted; its name stays unique."""
+        return await self.database.run(changes.update_organization(self.database, organization_id, etag, update, actor))
 
-    async def reinstate_organization(self, organization_id: str, reason: str, actor: Actor) -> Changed[Organization]:
+    async def suspend_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
+        """Suspend an organization; suspending it again keeps the first instant and reason."""
+        return await self.database.run(
+            mutations.suspend_organization(self.database, organization_id, reason, actor, etag)
+        )
+
+    async def reinstate_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
         """End a suspension; reinstating an active organization changes nothing."""
-        return await self.database.run(mutations.reinstate_organization(self.database, organization_id, reason, actor))
+        return await self.database.run(
+            mutations.reinstate_organization(self.database, organization_id, reason, actor, etag)
+        )
+
+    async def delete_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
+        """Delete an organization without a key that lives or will; deleting it again changes nothing."""
+        return await self.database.run(changes.delete_organization(self.database, organization_id, reason, actor, etag))
 
     async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
         """Store a key of an existing organization that is not deleted."""
@@ -87,6 +108,11 @@ class SqlStore:
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""
         return rows.key(await self.database.run(one(self.database, queries.key_by_id(key_id), NO_KEY)))
+
+    async def get_tombstone(self, key_id: str) -> Key:
+        """Return one key, whatever its status."""
+        statement = queries.key_by_id(key_id, deleted=True)
+        return rows.key(await self.database.run(one(self.database, statement, NO_KEY)))
 
     async def find_key(self, digests: Sequence[Digest]) -> Key:
         """Return the key stored under any of the digests, whatever its status."""
@@ -104,7 +130,30 @@ class SqlStore:
 
     async def revoke_key(self, key_id: str, reason: str, actor: Actor) -> Changed[Key]:
         """Revoke a key; revoking it again keeps the first instant and reason and changes nothing."""
-        return await self.database.run(mutations.revoke_key(self.database, key_id, reason, actor))
+        changed = await self.revoke_keys([key_id], reason, actor)
+        return Changed(value=changed.value[0], revision=changed.revision)
+
+    async def revoke_keys(
+        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[tuple[Key, ...]]:
+        """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
+        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag))
+
+    async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
+        """Change a key that is neither revoked nor deleted."""
+        return await self.database.run(changes.update_key(self.database, key_id, etag, update, actor))
+
+    async def rotate_key(self, key_id: str, etag: str, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
+        """Store a successor and let the key work for the grace, which never lengthens an earlier one."""
+        return await self.database.run(changes.rotate_key(self.database, key_id, etag, new, grace, actor))
+
+    async def delete_key(self, key_id: str, reason: str, actor: Actor, *, etag: str = "") -> Changed[Key]:
+        """Hide a key, which then works no longer; the record remains."""
+        return await self.database.run(changes.delete_key(self.database, key_id, reason, actor, etag))
+
+    async def recall(self, actor: Actor) -> Recalled | None:
+        """Return what the actor did under this request id in the last 24 hours."""
+        return await self.database.run(changes.recall(self.database, actor))
 
     async def _loaded(self, digests: Sequence[Digest]) -> Loaded:
         found = await self.database.rows(self._load, {"digests": list(digests)})

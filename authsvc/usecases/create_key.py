@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from authsvc.domain import inputs
-from authsvc.domain.administration import ADMIN_API, OPERATORS, Changed, Key, Organization, OrganizationStatus
+from authsvc.domain.administration import ADMIN_API, OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, Apis
 from authsvc.domain.errors import FailedPreconditionError, InvalidInputError, NotFoundError, PermissionDeniedError
-from authsvc.domain.grants import Terms, exceeded
 from authsvc.domain.hashing import PepperSet
 from authsvc.domain.issuing import Issue, Wanted, issue_of
 from authsvc.domain.key_text import KeyClass, hint
 from authsvc.domain.secret import Secret
-from authsvc.ports import Clock, NewKey, Registry
-from authsvc.usecases.retries import refuse_replay
+from authsvc.ports import Clock, NewKey, Recalled, Registry
+from authsvc.usecases.reach import check_reach
+from authsvc.usecases.retries import once
 
 NO_SUCH_ORGANIZATION = "no such organization"
 ALGORITHM = "hmac"
@@ -30,14 +30,15 @@ class KeyRequest:
     organization_id: str
     wanted: Wanted
     request_id: str
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedKey:
-    """The new key, and its text, which exists nowhere else."""
+    """The new key, and its text, which exists nowhere else; None for a text that was shown already."""
 
     changed: Changed[Key]
-    secret: Secret
+    secret: Secret | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +89,21 @@ class CreateKey:
 
     async def __call__(self, caller: Administrator, request: KeyRequest) -> CreatedKey:
         """Store the key and return it with its text."""
-        refuse_replay(request.request_id)
+        actor = caller.actor(inputs.request_id(request.request_id), request.body)
+        return await once(self._registry, actor, lambda: self._work(caller, request, actor), self._recall)
+
+    async def _recall(self, earlier: Recalled) -> CreatedKey:
+        key = await self._registry.get_tombstone(earlier.target_id)
+        return CreatedKey(changed=Changed(value=key, revision=earlier.revision), secret=None)
+
+    async def _work(self, caller: Administrator, request: KeyRequest, actor: Actor) -> CreatedKey:
         api = self._api(caller, request.api)
         organization = await self._organization(caller, api, request.organization_id)
         issue = issue_of(request.wanted, api, self._clock.now())
-        _check_reach(caller, api, issue.terms)
+        check_reach(caller, api, issue.terms)
         secret = self._mint.draw(api, issue.key_class)
         new = self._mint.record(api, organization.id, issue, secret)
-        return CreatedKey(changed=await self._registry.create_key(new, caller.actor(request.request_id)), secret=secret)
+        return CreatedKey(changed=await self._registry.create_key(new, actor), secret=secret)
 
     def _api(self, caller: Administrator, name: str) -> Api:
         if not caller.is_operator:
@@ -125,12 +133,3 @@ class CreateKey:
         if (api.name == ADMIN_API) != (organization.name == OPERATORS):
             raise InvalidInputError(f"api: {OPERATORS} holds the keys of {ADMIN_API}, and no others")
         return organization
-
-
-def _check_reach(caller: Administrator, api: Api, terms: Terms) -> None:
-    # For a product's keys an operator is bound by the catalogue alone; its own like are bound by itself.
-    if caller.is_operator and api.name != ADMIN_API:
-        return
-    dimension = exceeded(caller.record, api, terms)
-    if dimension is not None:
-        raise PermissionDeniedError(f"{dimension}: a key makes no key that can do more than itself")

@@ -1,16 +1,39 @@
-"""The seam for safe retries by `request_id`."""
+"""Safe retries by `request_id`: what was done once is recalled, not done again."""
 
 from __future__ import annotations
 
-from authsvc.domain import inputs
-from authsvc.domain.errors import InvalidInputError
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from authsvc.domain.administration import Actor
+from authsvc.domain.errors import AlreadyExistsError, ConflictError, FailedPreconditionError, NotFoundError
+from authsvc.ports import Recalled, Registry
+
+T = TypeVar("T")
+
+# What a call may meet because the same call was made a moment ago.
+_OVERTAKEN = (AlreadyExistsError, ConflictError, FailedPreconditionError, NotFoundError)
 
 
-def refuse_replay(request_id: str) -> None:
+async def once(
+    registry: Registry,
+    actor: Actor,
+    work: Callable[[], Awaitable[T]],
+    recall: Callable[[Recalled], Awaitable[T]],
+) -> T:
     """
-    Refuse a request id where repeating the call would do its work twice.
+    Do the work, or tell what an earlier call under the actor's request id has left behind.
 
-    To accept it and keep nothing would promise a safe retry and then make a second key.
+    The work is asked for last: an earlier call has changed what it would find.
     """
-    if inputs.request_id(request_id):
-        raise InvalidInputError("request_id: not supported here yet; leave it empty")
+    if not actor.request_id:
+        return await work()
+    earlier = await registry.recall(actor)
+    if earlier is None:
+        try:
+            return await work()
+        except _OVERTAKEN:
+            earlier = await registry.recall(actor)
+            if earlier is None:
+                raise
+    return await recall(earlier)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authsvc.domain import inputs
-from authsvc.domain.administration import ADMIN_API, Actor, Changed, Key
-from authsvc.domain.administrator import KEYS_WRITE, Administrator, holds
+from authsvc.domain.administration import Actor, Changed, Key
+from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Apis
-from authsvc.domain.errors import ConflictError, FailedPreconditionError
-from authsvc.domain.lifecycle import LIVE, status_of
-from authsvc.ports import Clock, KeyCache, KeyFilter, Registry
+from authsvc.domain.errors import NotFoundError
+from authsvc.ports import Clock, KeyCache, Recalled, Registry
 from authsvc.usecases.get_key import GetKey
+from authsvc.usecases.last_administrator import LastAdministrator
+from authsvc.usecases.retries import once
 from authsvc.usecases.uninterrupted import uninterrupted
-
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,20 @@ class Revocation:
     etag: str
     force: bool
     request_id: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """The key that works no longer, and the successor that was revoked with it."""
+
+    changed: Changed[Key]
+    successor: Key | None
+
+    @property
+    def value(self) -> Key:
+        """Return the key."""
+        return self.changed.value
 
 
 class RevokeKey:
@@ -35,40 +49,44 @@ class RevokeKey:
     def __init__(self, registry: Registry, keys: KeyCache, apis: Apis, clock: Clock) -> None:
         self._registry = registry
         self._keys = keys
-        self._apis = apis
-        self._clock = clock
         self._get = GetKey(registry)
+        self._last = LastAdministrator(registry, apis, clock)
 
-    async def __call__(self, caller: Administrator, request: Revocation) -> Changed[Key]:
+    async def __call__(self, caller: Administrator, request: Revocation) -> Revoked:
         """Revoke a key within the caller's reach, a stronger one too."""
-        reason = inputs.reason(request.reason)
-        actor = caller.actor(inputs.request_id(request.request_id))
-        key = await self._get(caller, request.key_id)
-        if request.etag and request.etag != key.etag:
-            raise ConflictError("the key has changed since it was read: read it again")
-        if request.include_successor and key.successor_id is not None:
-            raise FailedPreconditionError("revoke the successor by its own id")
-        if not request.force and await self._is_last_administrator(key):
-            raise FailedPreconditionError("it is the last key that can make keys: nobody could administer any more")
-        return await uninterrupted(self._revoke(key.record.id, reason, actor))
+        inputs.key_id(request.key_id)
+        inputs.reason(request.reason)
+        actor = caller.actor(inputs.request_id(request.request_id), request.body)
 
-    async def _revoke(self, key_id: str, reason: str, actor: Actor) -> Changed[Key]:
-        changed = await self._registry.revoke_key(key_id, reason, actor)
-        self._keys.invalidate(changed.revision, key_id)
-        return changed
+        async def recall(earlier: Recalled) -> Revoked:
+            key = await self._registry.get_tombstone(earlier.target_id)
+            successor = await self._successor(key) if request.include_successor else None
+            self._keys.invalidate(earlier.revision, *_ids(key, successor))
+            return Revoked(changed=Changed(value=key, revision=earlier.revision), successor=successor)
 
-    async def _is_last_administrator(self, key: Key) -> bool:
-        if key.record.api != ADMIN_API or not self._administers(key):
-            return False
-        where, after = KeyFilter(api=ADMIN_API), None
-        while True:
-            page = await self._registry.list_keys(where, _PAGE, after)
-            if any(other.record.id != key.record.id and self._administers(other) for other in page.items):
-                return False
-            if not page.next_token:
-                return True
-            after = page.items[-1].record.id
+        return await once(self._registry, actor, lambda: self._work(caller, request, actor), recall)
 
-    def _administers(self, key: Key) -> bool:
-        api = self._apis.by_name[ADMIN_API]
-        return status_of(key.record, self._clock.now()) in LIVE and holds(key.record, api, KEYS_WRITE)
+    async def _work(self, caller: Administrator, request: Revocation, actor: Actor) -> Revoked:
+        key = await self._get(caller, request.key_id, request.etag)
+        successor = await self._successor(key) if request.include_successor else None
+        if not request.force:
+            await self._last.keep(key, *(() if successor is None else (successor,)))
+        return await uninterrupted(self._revoke(_ids(key, successor), request, actor))
+
+    async def _successor(self, key: Key) -> Key | None:
+        if key.successor_id is None:
+            return None
+        try:
+            return await self._registry.get_key(key.successor_id)
+        except NotFoundError:  # deleted: it is dead already
+            return None
+
+    async def _revoke(self, ids: Sequence[str], request: Revocation, actor: Actor) -> Revoked:
+        changed = await self._registry.revoke_keys(ids, request.reason, actor, etag=request.etag)
+        self._keys.invalidate(changed.revision, *ids)
+        key, *others = changed.value
+        return Revoked(changed=Changed(value=key, revision=changed.revision), successor=others[0] if others else None)
+
+
+def _ids(key: Key, successor: Key | None) -> tuple[str, ...]:
+    return (key.record.id,) if successor is None else (key.record.id, successor.record.id)

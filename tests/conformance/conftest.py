@@ -2,7 +2,7 @@
 One running product for each database, for the tests that ask for `product`.
 
 In a folder that is called like a product `product` is that one, elsewhere each in turn;
-`@pytest.mark.products("verifa", "op")` names others.
+`@pytest.mark.products("verifa", "op")` names others, `@pytest.mark.databases("sqlite")` one database.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marks known."""
     config.addinivalue_line("markers", "line(product, *numbers): the lines of a product's contract that a test holds")
     config.addinivalue_line("markers", "products(*names): the products that a test runs against")
+    config.addinivalue_line("markers", "databases(*dialects): the databases that a test runs on")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,6 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "product" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("products")
+    databases = metafunc.definition.get_closest_marker("databases")
     folder = metafunc.definition.path.parent.name
     names = marker.args if marker else (folder,) if folder in PRODUCTS else tuple(PRODUCTS)
     metafunc.parametrize(
@@ -38,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 marks=pytest.mark.xdist_group(f"{name}-{database}"),
             )
             for name in names
-            for database in DIALECTS
+            for database in (databases.args if databases else DIALECTS)
         ],
         indirect=True,
         scope="session",

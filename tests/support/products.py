@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from authsvc_client.v1.auth_service_pb2 import AuthorizeRequest, BatchAuthorizeItem, BatchAuthorizeRequest
 from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyResponse, RevokeKeyRequest
 from authsvc_client.v1.organization_service_pb2 import (
     CreateOrganizationRequest,
@@ -25,6 +26,9 @@ from tests.support.recorder import Received, Reply, Upstream
 from tests.support.stack import TIMEOUT, Answer, Headers, Stack, running, send
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+ALLOWED = 200  # as the upstream answers
+BATCH = 100  # items
 
 _numbers = itertools.count(1)
 
@@ -192,6 +196,22 @@ class Product:
         found = host or self.facts.hosts[self.default_environment if environment is None else environment]
         given = [*headers, *([] if key is None else [self.credential(key)])]
         return send(self.stack.address, method, target, given, host=found, body=body)
+
+    def spend(self, key: str, count: int, method: str, path: str) -> None:
+        """Ask about a request this many times without sending any: the other door, the same limits."""
+        asked = AuthorizeRequest(api=self.facts.api, credential=key, method=method, path=path)
+        items = [BatchAuthorizeItem(correlation_id=str(number), request=asked) for number in range(count)]
+        for first in range(0, count, BATCH):
+            batch = BatchAuthorizeRequest(items=items[first : first + BATCH])
+            self.stack.auth.BatchAuthorize(batch, timeout=TIMEOUT)
+
+    def until_refused(self, method: str, target: str, key: str, within: int = 200) -> Answer:
+        """Send one request again and again until it is not allowed any more, and return that answer."""
+        for _ in range(within):
+            answer = self.send(method, target, key)
+            if answer.status != ALLOWED:
+                return answer
+        raise AssertionError(f"{within} requests were allowed")
 
     def reply(self, method: str, target: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Have the upstream answer this method and target so, instead of echoing it."""

@@ -41,7 +41,7 @@ def revoked(product: Product, **fields: Any) -> str:
 
 def expired(product: Product, **fields: Any) -> str:
     """Return a key that has expired, after it has worked."""
-    ends = datetime.now(UTC) + timedelta(seconds=0.6)
+    ends = datetime.now(UTC) + timedelta(seconds=0.4)
     key = product.key(expires_at=ends, **fields)
     assert product.send(*VERDICT, key).status in {200, 403}
     time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 0.05)
@@ -151,16 +151,15 @@ def test_an_expired_key_is_invalid_key(product: Product) -> None:
 
 
 @line("veridia", 7)
-@pytest.mark.parametrize("origin", [None, "https://yourapp.com", "https://evil.example"])
-def test_unknown_expired_and_revoked_are_told_alike(product: Product, origin: str | None) -> None:
+def test_unknown_expired_and_revoked_are_told_alike(product: Product) -> None:
     """Status, headers and body: from no page on the web can a dead key be told from one that never was."""
-    page = [] if origin is None else [("origin", origin)]
     kinds: list[dict[str, Any]] = [{}, {"kind": "publishable", "origins": {"origins": ["https://yourapp.com"]}}]
     dead = [UNKNOWN, "qv_pub_" + "0" * 32, expired(product, **kinds[1]), *(revoked(product, **kind) for kind in kinds)]
-    answers = [product.send("POST", "/v1/verify", key, headers=page) for key in dead]
+    for page in ([], [("origin", "https://yourapp.com")], [("origin", "https://evil.example")]):
+        answers = [product.send("POST", "/v1/verify", key, headers=page) for key in dead]
 
-    assert (answers[0].status, answers[0].json()["error"]) == (401, "invalid_key")
-    assert [told(answer) for answer in answers] == [told(answers[0])] * len(dead)
+        assert (answers[0].status, answers[0].json()["error"]) == (401, "invalid_key")
+        assert [told(answer) for answer in answers] == [told(answers[0])] * len(dead)
 
 
 @line("veridia", 38)

@@ -51,7 +51,9 @@ def test_a_missing_scope_gets_the_documented_body(product: Product) -> None:
     """Exactly the documented bytes, which name the scope."""
     answer = product.send("POST", "/api/v1/webhooks", product.key())
 
-    body = b'{"error":"forbidden","detail":"API key does not have the required scope: webhooks:write","status_code":403}'
+    body = (
+        b'{"error":"forbidden","detail":"API key does not have the required scope: webhooks:write","status_code":403}'
+    )
     assert told(answer) == (403, "application/json", body)
 
 

@@ -109,10 +109,10 @@ def test_a_browser_can_read_the_refusal(product: Product) -> None:
 def test_the_upstream_answers_the_preflight(product: Product) -> None:
     """A preflight for the one endpoint passes without a key; for any other it does not."""
     headers = {"access-control-allow-origin": "https://shop.example", "access-control-allow-headers": "x-api-key"}
-    product.reply("OPTIONS", "/api/v1/sessions", 204, headers, b"")
+    product.reply("OPTIONS", "/api/v1/sessions?preflight", 204, headers, b"")
     asked = [SHOP, ("access-control-request-method", "POST"), ("access-control-request-headers", "x-api-key")]
 
-    answer = product.send("OPTIONS", "/api/v1/sessions", headers=asked)
+    answer = product.send("OPTIONS", "/api/v1/sessions?preflight", headers=asked)
 
     assert (answer.status, answer.headers["access-control-allow-headers"]) == (204, "x-api-key")
     assert product.send("OPTIONS", "/api/v1/webhooks", headers=asked).status == 401

@@ -205,6 +205,13 @@ WINDOW = limit(algorithm=Algorithm.SLIDING_WINDOW, count=10, period_ns=60 * SECO
         pytest.param(replace(WINDOW, count=5, period_ns=29 * SECOND_NS), WINDOW, False, id="window-thrice"),
         pytest.param(WINDOW, replace(GCRA, count=10), True, id="window-in-gcra"),
         pytest.param(WINDOW, replace(GCRA, count=10, burst=9), False, id="window-at-once-over-gcra"),
+        # Three in 7 ns are one in 2.3 ns, which is faster than one in 3.
+        pytest.param(
+            replace(WINDOW, count=3, period_ns=7),
+            replace(GCRA, count=4, period_ns=12, burst=3),
+            False,
+            id="window-a-fraction-too-fast",
+        ),
         pytest.param(replace(GCRA, count=1, burst=10), WINDOW, True, id="gcra-in-window"),
         pytest.param(replace(GCRA, count=2, burst=10), WINDOW, False, id="gcra-refills-within-the-window"),
         pytest.param(replace(GCRA, subject=Subject.ORGANIZATION), GCRA, False, id="counted-for-others"),

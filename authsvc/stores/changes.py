@@ -1,0 +1,258 @@
+"""What changes of keys and organizations beside their beginnings, revocations and suspensions: see `mutations`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, exists, insert, or_, select, update
+
+from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus, Rotated
+from authsvc.domain.errors import AlreadyExistsError, FailedPreconditionError
+from authsvc.domain.keys import Micros, Revision
+from authsvc.domain.updating import Update
+from authsvc.ports import NewKey, OrganizationUpdate, Recalled
+from authsvc.stores import queries, rows
+from authsvc.stores.database import REMEMBERED, Database, Event
+from authsvc.stores.mutations import (
+    NO_KEY,
+    NothingTouchedError,
+    check_etag,
+    conflicts,
+    created,
+    key_birth,
+    key_event,
+    key_target,
+    key_values,
+    one,
+    organization,
+    organization_target,
+    position,
+    same_version,
+    stale,
+    write,
+)
+from authsvc.stores.tables import change_head, idempotency, keys, organizations
+
+_DELETED = OrganizationStatus.DELETED.value
+_INSTANTS = ("not_before", "expires_at")
+# What a key has that was made in this instant.
+_NEVER: Mapping[str, None] = dict.fromkeys(
+    ("last_used_at", "successor_id", "grace_ends_at", "revoked_at", "deleted_at", "import_source", "external_id")
+)
+
+
+async def recall(database: Database, actor: Actor) -> Recalled | None:
+    """Return what is noted under the actor's request id."""
+    statement = (
+        select(change_head.c.epoch, *idempotency.c, database.now().label("now"))
+        .join(change_head, change_head.c.id == 1)
+        .where(idempotency.c.actor == actor.key_id, idempotency.c.request_id == actor.request_id)
+    )
+    for row in await database.rows(statement):
+        if row["now"] - row["created_at"] >= REMEMBERED:
+            return None
+        if row["body_hash"] != actor.body:
+            raise AlreadyExistsError("request_id: it was used for another request")
+        return Recalled(target_id=row["target_id"], revision=Revision(epoch=row["epoch"], seq=row["seq"]))
+    return None
+
+
+async def update_key(database: Database, key_id: str, etag: str, new: Update, actor: Actor) -> Changed[Key]:
+    """Change a key of the version that is meant; the trail tells the columns that differ."""
+    found = await _key(database, key_id, etag)
+    if found["revoked_at"] is not None:
+        raise FailedPreconditionError("the key is revoked")
+    values = _updated(new)
+    instants = {name: rows.instant_text(found[name]) for name in _INSTANTS}
+    told = values | {name: rows.instant_text(values[name]) for name in _INSTANTS}
+    before, after = _difference({**found, **instants}, told)
+    try:
+        async with database.change(actor) as change:
+            effect = (
+                update(keys)
+                .where(keys.c.id == key_id, keys.c.version == found["version"], keys.c.deleted_at.is_(None))
+                .values(**values, updated_at=change.now, version=keys.c.version + 1)
+                .returning(*queries.written_key(key_id, found["organization_id"]))
+            )
+            row = await write(
+                change, effect, key_event("key.update", found, before=before, after=after), key_target(found)
+            )
+            return Changed(value=rows.key(row), revision=change.revision)
+    except NothingTouchedError:
+        raise stale(await _key(database, key_id)) from None
+
+
+async def rotate_key(
+    database: Database, key_id: str, etag: str, new: NewKey, grace: Micros, actor: Actor
+) -> Changed[Rotated]:
+    """Store the successor, and end the key of the version that is meant after the grace."""
+    found = await _key(database, key_id, etag)
+    try:
+        with conflicts("a key with this id or text exists already"):
+            return await _rotate(database, found, new, grace, actor)
+    except NothingTouchedError:
+        raise stale(await _key(database, key_id)) from None
+
+
+async def delete_key(database: Database, key_id: str, reason: str, actor: Actor, etag: str) -> Changed[Key]:
+    """Hide a key and end it."""
+    found = await _key(database, key_id, etag)
+    try:
+        async with database.change(actor) as change:
+            effect = (
+                update(keys)
+                .where(keys.c.id == key_id, keys.c.deleted_at.is_(None), *same_version(keys, found, etag))
+                .values(deleted_at=change.now, updated_at=change.now, version=keys.c.version + 1)
+                .returning(*queries.written_key(key_id, found["organization_id"]))
+            )
+            after = {"deleted_at": rows.instant_text(change.now)}
+            event = key_event("key.delete", found, before={"deleted_at": None}, after=after, reason=reason)
+            row = await write(change, effect, event, key_target(found))
+            return Changed(value=rows.key(row), revision=change.revision)
+    except NothingTouchedError:
+        raise stale(await _key(database, key_id)) from None
+
+
+async def update_organization(
+    database: Database, id_: str, etag: str, new: OrganizationUpdate, actor: Actor
+) -> Changed[Organization]:
+    """Change an organization of the version that is meant; the trail tells the columns that differ."""
+    found = await organization(database, id_, etag)
+    if found["status"] == _DELETED:
+        raise FailedPreconditionError("the organization is deleted")
+    values = {
+        "name": new.name,
+        "plan": new.plan,
+        "networks": rows.networks_document(new.networks),
+        "metadata": dict(new.metadata),
+    }
+    before, after = _difference(found, values)
+    try:
+        with conflicts("name: another organization has it"):
+            return await _change(database, found, values, _organization_event("update", found, before, after), actor)
+    except NothingTouchedError:
+        raise stale(await organization(database, id_, "")) from None
+
+
+async def delete_organization(
+    database: Database, id_: str, reason: str, actor: Actor, etag: str
+) -> Changed[Organization]:
+    """Delete an organization none of whose keys lives; one that is deleted stays as it is."""
+    found = await organization(database, id_, etag)
+    if found["name"] == OPERATORS:
+        raise FailedPreconditionError("the operators' organization cannot be deleted")
+    if found["status"] == _DELETED:
+        return Changed(value=rows.organization(found), revision=position(found))
+    await _refuse_living(database, id_)
+    event = _organization_event("delete", found, {"status": found["status"]}, {"status": _DELETED}, reason)
+    try:
+        return await _change(database, found, {"status": _DELETED}, event, actor)
+    except NothingTouchedError:
+        await _refuse_living(database, id_)
+        raise stale(await organization(database, id_, "")) from None
+
+
+async def _change(
+    database: Database, found: RowMapping, values: dict[str, Any], event: Event, actor: Actor
+) -> Changed[Organization]:
+    async with database.change(actor) as change:
+        effect = (
+            update(organizations)
+            .where(organizations.c.id == found["id"], organizations.c.version == found["version"])
+            .values(**values, updated_at=change.now, version=organizations.c.version + 1)
+        )
+        if values.get("status") == _DELETED:
+            effect = effect.where(~exists().where(*_living(found["id"], change.now)))
+        row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(found["id"]))
+        return Changed(value=rows.organization(row), revision=change.revision)
+
+
+async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
+    async with database.change(actor, events=2) as change:
+        # A grace that runs is never lengthened: at its end the key is dead for good.
+        ends = min(change.now + grace, found["grace_ends_at"] or change.now + grace)
+        effect = (
+            update(keys)
+            .where(keys.c.id == found["id"], keys.c.version == found["version"])
+            .where(keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
+            .values(successor_id=new.id, grace_ends_at=ends, updated_at=change.now, version=keys.c.version + 1)
+            .returning(*queries.written_key(found["id"], found["organization_id"]))
+        )
+        successor = {**key_values(new), **key_birth(new, change, actor), "predecessor_id": found["id"]}
+        event = key_event(
+            "key.rotate",
+            found,
+            before={
+                "successor_id": found["successor_id"],
+                "grace_ends_at": rows.instant_text(found["grace_ends_at"]),
+            },
+            after={"successor_id": new.id, "grace_ends_at": rows.instant_text(ends)},
+        )
+        targets = [key_target({"id": id_, "organization_id": new.organization_id}) for id_ in (found["id"], new.id)]
+        touched = await change.write(effect, (created(new), event), targets, also=(insert(keys).values(**successor),))
+        if not touched:
+            raise NothingTouchedError
+        if touched[0]["organization_status"] == _DELETED:
+            raise FailedPreconditionError("the organization is deleted")
+        return Changed(
+            value=Rotated(key=rows.key({**touched[0], **_NEVER, **successor}), predecessor=rows.key(touched[0])),
+            revision=change.revision,
+        )
+
+
+async def _key(database: Database, key_id: str, etag: str = "") -> RowMapping:
+    found = await one(database, queries.key_by_id(key_id), NO_KEY)
+    check_etag(found, etag)
+    return found
+
+
+async def _refuse_living(database: Database, organization_id: str) -> None:
+    living = select(keys.c.id).where(*_living(organization_id, database.now())).limit(1)
+    for row in await database.rows(living):
+        raise FailedPreconditionError(f"a key of the organization lives: {row['id']}")
+
+
+def _living(organization_id: str, now: Micros | ColumnElement[Micros]) -> tuple[ColumnElement[bool], ...]:
+    # Keys that do not work yet will.
+    return (
+        keys.c.organization_id == organization_id,
+        keys.c.deleted_at.is_(None),
+        keys.c.revoked_at.is_(None),
+        or_(keys.c.expires_at.is_(None), keys.c.expires_at > now),
+        or_(keys.c.grace_ends_at.is_(None), keys.c.grace_ends_at > now),
+    )
+
+
+def _organization_event(
+    verb: str, found: RowMapping, before: dict[str, Any], after: dict[str, Any], reason: str = ""
+) -> Event:
+    return Event(
+        action=f"organization.{verb}",
+        target_kind="organization",
+        target_id=found["id"],
+        organization_id=found["id"],
+        before=before,
+        after=after,
+        reason=reason,
+    )
+
+
+def _updated(new: Update) -> dict[str, Any]:
+    terms = new.terms
+    return {
+        "name": new.name,
+        "metadata": dict(new.metadata),
+        "scopes": list(terms.scopes),
+        "full_access": terms.full_access,
+        "origins": rows.origins_document(terms.origins),
+        "networks": rows.networks_document(terms.networks),
+        "limits": rows.limits_document(terms.limits),
+        "not_before": terms.not_before,
+        "expires_at": terms.expires_at,
+    }
+
+
+def _difference(before: Mapping[Any, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    names = [name for name, value in after.items() if before[name] != value]
+    return {name: before[name] for name in names}, {name: after[name] for name in names}
