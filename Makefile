@@ -49,7 +49,7 @@ fuzz: $(SET_UP) ## the property and fuzz tests, with 100,000 examples each
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(JOBS) $(wildcard tests/property tests/fuzz) $(ARGS)
 
 conformance: $(SET_UP) ## the example products, request by request, with a table of every line they promise
-	@$(BIN)/pytest -n $(JOBS) --dist loadgroup -p tests.conformance.report tests/conformance $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) -p tests.support.scheduling -p tests.conformance.report tests/conformance $(ARGS)
 
 mutate: $(SET_UP) ## remove each line of policy from the examples and see that a test would notice
 	@$(BIN)/python -m tools.mutate $(ARGS)

@@ -255,14 +255,24 @@ class CachedKeyStore:
         bearer = None if loaded.record is None else self._bearer_for(loaded.record, loaded.as_of)
         if bearer is None:
             self._unknown.append(self._monotonic())
-        if self._admits(flight, sent, loaded.as_of):
+        if flight.superseded:
+            self._outdate(flight.digests[0], loaded.as_of)
+        elif self._admits(flight, sent, loaded.as_of):
             self._admit(flight.digests[0], loaded.as_of, bearer)
         return bearer, loaded.as_of
 
     def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
         late = self._monotonic() - flight.started >= self._settings.load_budget
-        other = as_of.epoch != self._epoch or sent <= self._since
-        return not (late or other or flight.superseded)
+        return not late and as_of.epoch == self._epoch and sent > self._since
+
+    def _outdate(self, digest: Digest, as_of: Revision) -> None:
+        """Forget what is older than an answer that is given and not kept: nobody later may get it."""
+        with self._lock:
+            entry, absent = self._found.get(digest), self._absent.get(digest)
+            if entry is not None and entry.bearer.as_of.seq < as_of.seq:
+                self._drop(digest)
+            if absent is not None and absent[1].seq < as_of.seq:
+                del self._absent[digest]
 
     def _admit(self, digest: Digest, as_of: Revision, bearer: Bearer | None) -> None:
         now = self._monotonic()
@@ -330,8 +340,7 @@ class CachedKeyStore:
                     entry = self._found.get(digest)
                     if entry is not None and entry.bearer.as_of.seq < revision.seq:
                         self._drop(digest)
-            for flight in self._flights.values():
-                flight.detached = True
+            self._detach()
             if len(self._tombs) > self._settings.tombstones:
                 # Changes are told in any order: an earlier one than this may be the newest.
                 self._flush(max(self._tombs.values()))
@@ -342,6 +351,7 @@ class CachedKeyStore:
             self._follow(revision)
             self._absent.clear()
             self._absent_floor = max(self._absent_floor, revision.seq)
+            self._detach()
 
     def _follow(self, position: Revision, *, back: bool = False) -> None:
         """Note a position. In another epoch, or when the log went back, nothing is left to compare with."""
@@ -360,6 +370,9 @@ class CachedKeyStore:
         self._absent.clear()
         self._tombs.clear()
         self._floor = max(self._floor, floor)
+        self._detach()
+
+    def _detach(self) -> None:
         for flight in self._flights.values():
             flight.detached = True
 

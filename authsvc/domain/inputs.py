@@ -69,6 +69,14 @@ def name(text: str) -> str:
     return composed
 
 
+def name_prefix(text: str) -> str | None:
+    """Return what names are to begin with, composed as they are; empty text restricts nothing."""
+    composed = unicodedata.normalize("NFC", text) if len(text) <= MAX_NAME_LENGTH * 4 else text
+    if len(composed) > MAX_NAME_LENGTH or not _printable(composed):
+        raise InvalidInputError(f"filter.name_prefix: at most {MAX_NAME_LENGTH} characters, no control characters")
+    return composed or None
+
+
 def organization_name(text: str) -> str:
     """Return a name for an organization, which must not look like an id: commands take either."""
     composed = name(text)

@@ -20,7 +20,7 @@ class Bounds:
 # Envoy's own bound on a request's headers is 60 KiB, and a Check carries no body. Our cap on waiting
 # calls answers first: grpcio's refusal is an RPC error, which `failure_mode_allow` turns into an allow.
 DATA = Bounds(receive_bytes=256 * KIB, send_bytes=256 * KIB, rpcs=2048)
-ADMIN = Bounds(receive_bytes=2048 * KIB, send_bytes=4096 * KIB, rpcs=32)
+ADMIN = Bounds(receive_bytes=2048 * KIB, send_bytes=4096 * KIB, rpcs=256)
 
 
 def channel_options(bounds: Bounds) -> list[ChannelOption]:

@@ -32,7 +32,7 @@ from authsvc.usecases.administer import Administer
 
 _LOG = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 32
+MAX_IN_FLIGHT = 64
 LONGEST = 10.0  # seconds
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -18,12 +18,13 @@ from authsvc.domain.hashing import PepperSet
 from authsvc.ports import Clock, KeyCache, Limiter, Registry
 from authsvc.servicers.admin_access import AdminAccess
 from authsvc.servicers.decisions import DecisionServicer
-from authsvc.servicers.keys import KeyServicer
-from authsvc.servicers.organizations import OrganizationServicer
+from authsvc.servicers.keys import KeyServicer, KeyUseCases
+from authsvc.servicers.organizations import OrganizationServicer, OrganizationUseCases
 from authsvc.servicers.page_tokens import PageTokens
 from authsvc.usecases.administer import Administer
 from authsvc.usecases.create_key import CreateKey, Mint
 from authsvc.usecases.create_organization import CreateOrganization
+from authsvc.usecases.delete_key import DeleteKey
 from authsvc.usecases.explain_decision import ExplainDecision
 from authsvc.usecases.find_bearer import FindBearer
 from authsvc.usecases.get_key import GetKey
@@ -32,6 +33,10 @@ from authsvc.usecases.identify_key import IdentifyKey
 from authsvc.usecases.list_keys import ListKeys
 from authsvc.usecases.list_organizations import ListOrganizations
 from authsvc.usecases.revoke_key import RevokeKey
+from authsvc.usecases.rotate_key import RotateKey
+from authsvc.usecases.switch_organization import DeleteOrganization, ReinstateOrganization, SuspendOrganization
+from authsvc.usecases.update_key import UpdateKey
+from authsvc.usecases.update_organization import UpdateOrganization
 
 LOAD_BUDGET = 1.0  # seconds an administrator's key may take to load; the cache's own bound holds besides
 
@@ -69,20 +74,31 @@ def admin_services(
 ) -> AdminServices:
     """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
     find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
-    page_tokens = PageTokens(peppers)
+    page_tokens, minting = PageTokens(peppers), mint(peppers)
     return AdminServices(
         keys=KeyServicer(
-            CreateKey(registry, apis, mint(peppers), clock),
-            GetKey(registry),
-            ListKeys(registry),
-            RevokeKey(registry, cache, apis, clock),
+            KeyUseCases(
+                create=CreateKey(registry, apis, minting, clock),
+                get=GetKey(registry),
+                list=ListKeys(registry),
+                update=UpdateKey(registry, cache, apis, clock),
+                rotate=RotateKey(registry, cache, apis, minting, clock),
+                revoke=RevokeKey(registry, cache, apis, clock),
+                delete=DeleteKey(registry, cache, apis, clock),
+            ),
             clock,
             page_tokens,
         ),
         organizations=OrganizationServicer(
-            CreateOrganization(registry, apis, new_id),
-            GetOrganization(registry),
-            ListOrganizations(registry),
+            OrganizationUseCases(
+                create=CreateOrganization(registry, apis, new_id),
+                get=GetOrganization(registry),
+                list=ListOrganizations(registry),
+                update=UpdateOrganization(registry, cache, apis),
+                suspend=SuspendOrganization(registry, cache),
+                reinstate=ReinstateOrganization(registry, cache),
+                delete=DeleteOrganization(registry, cache),
+            ),
             page_tokens,
         ),
         decisions=DecisionServicer(

@@ -64,7 +64,8 @@ def _joined(header_map: HeaderMap) -> dict[str, str]:
     # Repeated headers are joined as Envoy joins them: a credential that is there twice contains a comma.
     joined: dict[str, str] = {}
     for header in header_map.headers:
-        name = header.key.lower()
+        # ASCII only: lower-casing makes ASCII letters of a few others (U+212A KELVIN SIGN).
+        name = header.key.lower() if header.key.isascii() else header.key
         value = header.raw_value.decode() if header.raw_value else header.value
         joined[name] = f"{joined[name]},{value}" if name in joined else value
     return joined

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from authsvc_client.v1 import key_pb2, organization_pb2
 from authsvc_client.v1.key_service_pb2 import CreateKeyRequest
 from authsvc_client.v1.key_service_pb2 import KeyFilter as KeyFilterMessage
 from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from authsvc.domain import inputs
 from authsvc.domain.administration import Key, Organization, OrganizationStatus
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.inputs import WantedNetworks
@@ -23,14 +28,16 @@ from authsvc.domain.quotas import NANOS_PER_SECOND, Limit
 from authsvc.ports import KeyFilter
 from authsvc.servicers.auth_wire import timestamp
 
+MessageT = TypeVar("MessageT", bound=Message)
+
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 MAX_WORD = 64  # bytes of a name from the configuration
 
 _MICROS_PER_SECOND = 1_000_000
 _NANOS_PER_MICRO = 1000
+_LONGEST = 315_576_000_000  # seconds that a Duration can hold
 _END_OF_TIME = 253_402_300_800  # seconds: the year 10000, where a Timestamp ends
-_LISTED = frozenset({"api", "organization_id", "kind", "environment"})
 _PERIODS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 
 _KEY_STATUS = {
@@ -41,6 +48,7 @@ _KEY_STATUS = {
     KeyStatus.DELETED: key_pb2.KEY_STATUS_DELETED,
     KeyStatus.ROTATING: key_pb2.KEY_STATUS_ROTATING,
 }
+_STATUS_NAMED: Mapping[int, KeyStatus] = {number: status for status, number in _KEY_STATUS.items()}
 _ORGANIZATION_STATUS = {
     OrganizationStatus.ACTIVE: organization_pb2.ORGANIZATION_STATUS_ACTIVE,
     OrganizationStatus.SUSPENDED: organization_pb2.ORGANIZATION_STATUS_SUSPENDED,
@@ -122,7 +130,7 @@ def _rate(limit: Limit) -> str:
 # -- in
 
 
-def wanted_key(request: CreateKeyRequest) -> Wanted:
+def wanted_key(request: CreateKeyRequest | key_pb2.Key) -> Wanted:
     """Return what is asked for of a key."""
     return Wanted(
         name=request.name,
@@ -139,6 +147,38 @@ def wanted_key(request: CreateKeyRequest) -> Wanted:
     )
 
 
+def body_of(request: Message) -> bytes:
+    """Return the digest by which a repeated request is told from another one."""
+    asked = request.SerializeToString(deterministic=True)
+    return hashlib.sha256(request.DESCRIPTOR.full_name.encode() + b"\0" + asked).digest()
+
+
+def masked_fields(mask: FieldMask, allowed: frozenset[str]) -> frozenset[str]:
+    """Return the names of the fields to change; anything else than a field that can change is refused."""
+    if not mask.paths:
+        raise InvalidInputError("update_mask: name what to change")
+    if not allowed.issuperset(mask.paths):
+        raise InvalidInputError(f"update_mask: only {', '.join(sorted(allowed))} can change")
+    return frozenset(mask.paths)
+
+
+def only(message: MessageT, fields: frozenset[str]) -> MessageT:
+    """Return a copy that has these fields and no others."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for field, _ in message.ListFields():
+        if field.name not in fields:
+            copy.ClearField(field.name)
+    return copy
+
+
+def grace(message: Duration) -> Micros:
+    """Return a duration in whole microseconds; a fraction of one is cut off."""
+    if not 0 <= message.seconds <= _LONGEST or not 0 <= message.nanos < NANOS_PER_SECOND:
+        raise InvalidInputError("grace: zero or above, and at most what the API permits")
+    return message.seconds * _MICROS_PER_SECOND + message.nanos // _NANOS_PER_MICRO
+
+
 def wanted_networks(message: NetworkList) -> WantedNetworks:
     """Return the networks of a list that is present."""
     return WantedNetworks(cidrs=tuple(message.cidrs), allow_any=message.allow_any)
@@ -153,13 +193,28 @@ def instant(message: Timestamp, field: str) -> Micros:
 
 def key_filter(message: KeyFilterMessage) -> KeyFilter:
     """Return which keys to list."""
-    refuse_other_fields(message, _LISTED)
+    if message.unused and message.HasField("last_used_before"):
+        raise InvalidInputError("filter.unused: a key that was never used was not used before an instant either")
     return KeyFilter(
         api=word(message.api, "filter.api") or None,
         organization_id=word(message.organization_id, "filter.organization_id") or None,
         kind=word(message.kind, "filter.kind") or None,
         environment=word(message.environment, "filter.environment") or None,
+        statuses=_statuses(message.statuses),
+        name_prefix=inputs.name_prefix(message.name_prefix),
+        unused=message.unused,
+        **{
+            name: instant(getattr(message, name), f"filter.{name}")
+            for name in ("created_after", "created_before", "expires_before", "last_used_before")
+            if message.HasField(name)
+        },
     )
+
+
+def _statuses(asked: Sequence[int]) -> frozenset[KeyStatus] | None:
+    if len(asked) > len(_STATUS_NAMED) or not _STATUS_NAMED.keys() >= set(asked):
+        raise InvalidInputError(f"filter.statuses: at most {len(_STATUS_NAMED)}, each a status a key can have")
+    return frozenset(_STATUS_NAMED[status] for status in asked) or None
 
 
 def refuse_other_fields(message: Message, supported: frozenset[str]) -> None:

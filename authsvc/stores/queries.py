@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Select, bindparam, false, func, or_, select
 
 from authsvc.domain.administration import OrganizationStatus
-from authsvc.domain.keys import KeyRecord
+from authsvc.domain.keys import KeyRecord, Micros
 from authsvc.ports import KeyFilter
+from authsvc.stores.filters import conditions
 from authsvc.stores.tables import change_head, key_uses, keys, organizations
 
 # Everything but the secret-derived columns, which only a load compares.
@@ -72,17 +73,14 @@ def key_by_digest(digests: list[bytes]) -> Select[Any]:
     return _keys().add_columns(keys.c.digest).where(keys.c.digest.in_(digests))
 
 
-def key_page(where: KeyFilter, limit: int, after: str | None) -> Select[Any]:
+def key_page(where: KeyFilter, limit: int, after: str | None, now: ColumnElement[Micros] | None = None) -> Select[Any]:
     """
-    Return keys that are not deleted, in the order of their ids.
+    Return keys in the order of their ids; `now` is the database's time, for filters by status.
 
     The page is cut before anything is joined to it: however a planner goes about the joins, they are
     for the rows of one page.
     """
-    cut = select(*KEY).where(keys.c.deleted_at.is_(None)).order_by(keys.c.id).limit(limit)
-    for name in ("api", "organization_id", "kind", "environment"):
-        if (wanted := getattr(where, name)) is not None:
-            cut = cut.where(keys.c[name] == wanted)
+    cut = select(*KEY).where(*conditions(where, now)).order_by(keys.c.id).limit(limit)
     if after is not None:
         cut = cut.where(keys.c.id > after)
     page = cut.subquery("page")

@@ -123,8 +123,9 @@ class SqlStore:
         return rows.key(row)
 
     async def list_keys(self, where: KeyFilter, limit: int, after: str | None) -> Page[Key]:
-        """Return keys that are not deleted in the order of their ids, those behind `after`."""
-        found = await self.database.run(self.database.rows(queries.key_page(where, limit + 1, after)))
+        """Return keys in the order of their ids, those behind `after`; deleted ones where they are asked for."""
+        statement = queries.key_page(where, limit + 1, after, self.database.now())
+        found = await self.database.run(self.database.rows(statement))
         items = tuple(rows.key(row) for row in found[:limit])
         return Page(items=items, next_token=items[-1].record.id if len(found) > limit else "")
 

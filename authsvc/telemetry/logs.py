@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 
 # What our own code attaches with `extra`; nothing else of a record is printed.
 FIELDS = ("decision_id", "api", "reason", "detail", "key_id", "fault", "where", "address", "revision")
+
+
+_VALUE = re.compile(r"[\n\r%(<'\":=]")  # what comes before a value, in other people's messages
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,8 +37,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def _foreign(record: logging.LogRecord) -> str:
-    # Other people's messages keep their wording and lose their arguments, which may be ours to hide.
-    return str(record.msg) if not record.args else str(record.msg).split("%", maxsplit=1)[0].rstrip()
+    # Other people's messages keep their wording and lose their values, which may be ours to hide. Many
+    # come with the values filled in: asyncio quotes an exception that nobody asked for.
+    if not isinstance(record.msg, str):
+        return type(record.msg).__name__
+    return _VALUE.split(record.msg, maxsplit=1)[0].rstrip()
 
 
 def configure(level: str) -> None:

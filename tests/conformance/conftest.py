@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.lines import line as line  # noqa: PLC0414 - for tests that look here
 from tests.support.databases import DIALECTS, scratch_database
 from tests.support.products import PRODUCTS, Product, running_product
 
@@ -24,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `product` on every database, and each product's tests in one process."""
+    """Run a test that asks for `product` on every database; `tests.support.scheduling` knows these ids."""
     if "product" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("products")
@@ -36,8 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         [
             pytest.param(
                 (name, database),
-                id=database if len(names) == 1 else f"{name}-{database}",
-                marks=pytest.mark.xdist_group(f"{name}-{database}"),
+                id=database if name == folder else f"{name}-{database}",
             )
             for name in names
             for database in (databases.args if databases else DIALECTS)

@@ -47,12 +47,22 @@ class Product:
 
     def __post_init__(self) -> None:
         self.section = yaml.safe_load((EXAMPLES / self.name / "authsvc.yaml").read_text())["apis"][self.name]
+        # Where an example leaves it to Envoy to name the environment, a host may do so here as well.
+        for name, body in self.section.get("environments", {}).items():
+            body.setdefault("hosts", [f"{name}.{self.name}.example"])
 
     @property
     def credential(self) -> str:
         """Return the header that carries keys."""
         header: str = self.section["credential"].get("header", "authorization")
         return header
+
+    @property
+    def hops(self) -> int:
+        """Return how many proxies in front are the product's own, as it says for `x-forwarded-for`."""
+        client = self.section.get("client_address", {"header": "x-forwarded-for", "trusted_hops": 0})
+        assert client["header"] == "x-forwarded-for"
+        return int(client["trusted_hops"])
 
     def routes(self, method: str, path: str) -> list[dict[str, Any]]:
         """Return every route whose pattern the text of a path matches."""
@@ -75,13 +85,14 @@ class Product:
         bare = re.sub(r":[0-9]+\Z", "", host).lower() if host.isascii() else host
         return next((name for name, body in environments.items() if bare in body["hosts"]), None)
 
-    def host(self, environment: str | None, number: int) -> str:
-        """Return a host of an environment, for one number in eight of another, for one in two with its port."""
+    def place(self, environment: str | None, number: int) -> tuple[str, str | None]:
+        """Return a host and the operator's word, mostly for this environment; one of them may name none."""
         environments = self.section.get("environments", {})
-        hosts = [host for name, body in environments.items() if name == environment for host in body["hosts"]]
-        if not hosts or number % 8 == 7:
-            hosts = self.section.get("hosts", ["any.example"])
-        return str(hosts[number % len(hosts)]) + (":443" if number % 2 else "")
+        others = [name for name in environments if name != environment]
+        at = others[number % len(others)] if others and number % 8 == 7 else environment
+        named = at if number % 3 else None
+        hosts = environments[at]["hosts"] if at is not None and named is None else ["any.example"]
+        return str(hosts[number % len(hosts)]) + (":443" if number % 2 else ""), named
 
 
 def permits(product: Product, message: CheckRequest) -> bool:
@@ -107,7 +118,7 @@ def permits(product: Product, message: CheckRequest) -> bool:
     return (
         _holds(product, holder, required)
         and _from(product, holder, headers.get("origin", []))
-        and _at(holder, message.attributes.source.address.socket_address.address)
+        and _at(holder, _client(product, headers, message.attributes.source.address.socket_address.address))
     )
 
 
@@ -139,7 +150,7 @@ def _headers(message: CheckRequest) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for header in http.header_map.headers:
         value = header.raw_value.decode() if header.raw_value else header.value
-        found.setdefault(header.key.lower(), []).append(value)
+        found.setdefault(re.sub("[A-Z]", lambda match: match[0].lower(), header.key), []).append(value)
     return found
 
 
@@ -183,6 +194,14 @@ def _with_port(origin: str) -> str:
     if re.search(r":[0-9]+\Z", origin):
         return origin
     return origin + (":443" if origin.startswith("https:") else ":80")
+
+
+def _client(product: Product, headers: dict[str, list[str]], peer: str) -> str:
+    """Return the peer, or what the outermost proxy of ours has seen; nothing where that is not told."""
+    if product.hops == 0:
+        return peer
+    entries = ",".join(headers.get("x-forwarded-for", [])).split(",")
+    return entries[-product.hops].strip(" \t") if len(entries) >= product.hops else ""
 
 
 def _at(holder: Holder, peer: str) -> bool:

@@ -54,9 +54,13 @@ PEERS = [
 METHODS = ["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS", "CONNECT", "TRACE", "get", "GET ", "", "GÉT"]
 PATH_PARTS = [
     "//", "/./", "/../", "..", ".", "%2e%2e", "%2E", "%2f", "%5C", "\\", "%00", "%25", "%252e", "%c0%af", "%20",
-    ";", ";x=1", "..;", "#", "?", "?x=/health", "*", "/", "/health", "/v1/verify", "http://evil", "@", "%61", "\0",
-    "\r\n", "\u212a", "é", "A" * 9000, "/a" * 200,
+    ";", ";x=1", "..;", "..;x", "%2e.", "#", "?", "?x=/health", "*", "/", "/health", "/v1/verify", "http://evil",
+    "@", "%61", "\0", "\r\n", "\u212a", "é", "A" * 9000, "/a" * 200,
 ]  # fmt: skip
+SEGMENTS = st.sampled_from([
+    "..", ".", "...", "%2e%2e", "%2E.", "..;", "..;x=1", ".;", ";x", "x;y", ";", "x%2fy", "%2F..", "x%5cy", "x\\y", "",
+    "%00", "%25", "%252e%252e", "%3b", "%3F", "x?y", "x#y", "*", "**", "{verification}", "%", "%c0%ae", " ", "x\ty",
+])  # fmt: skip
 EXTRA_NAMES = [
     "x-forwarded-for", "x-forwarded-host", "x-forwarded-uri", "x-original-url", "x-rewrite-url",
     "x-envoy-original-path", "x-envoy-external-address", "x-http-method-override", "x-real-ip", "forwarded",
@@ -129,6 +133,7 @@ class Parts:
 
     routes: st.SearchStrategy[dict[str, Any]]
     keys: st.SearchStrategy[str]
+    able: st.SearchStrategy[str]
     environments: st.SearchStrategy[str]
     hosts: st.SearchStrategy[str]
 
@@ -137,14 +142,17 @@ class Parts:
 def parts(product: Product) -> Parts:
     """Return them."""
     texts = sorted(product.holders)
-    # Half of the time a key that could do everything, were it asked for in the right place.
+    # Mostly a key that could do everything, were it asked for in the right place, or from there.
     able = [text for text in texts if product.holders[text].able]
-    hosts = product.section.get("hosts", ["any.example"])
+    held = [text for text in texts if product.holders[text].origins and not product.holders[text].dead]
+    local = [text for text in texts if product.holders[text].networks]
+    hosts = [host for body in product.section.get("environments", {}).values() for host in body["hosts"]]
     odd = ["evil.example", "", "[::1]:80", "localhost."]
     spelled = [form for host in hosts for form in (host.upper(), host + ".", host + ":8443", host + ",x", host + ":")]
     return Parts(
         routes=st.sampled_from(product.section["routes"]),
-        keys=st.sampled_from(able) | st.sampled_from(texts),
+        keys=st.one_of(map(st.sampled_from, (able, held, local, texts))),
+        able=st.sampled_from(able),
         environments=st.sampled_from([*product.section.get("environments", {}), "", "nowhere"]),
         hosts=st.sampled_from([*hosts, *odd, *spelled]) | st.text(max_size=20),
     )
@@ -153,32 +161,48 @@ def parts(product: Product) -> Parts:
 @st.composite
 def clean(draw: st.DrawFn, product: Product) -> Draft:
     """Any key for any route, mostly on its own host, from any origin and address."""
-    route, key = draw(parts(product).routes), draw(parts(product).keys)
-    holder = product.holders[key]
-    methods = [route["method"]] if isinstance(route["method"], str) else route["method"]
-    path = re.sub(r"\{[^}]*\}", draw(PARAMETERS), route["path"]).replace("**", "a/b")
-    draft = Draft(
-        api=product.name,
-        method=methods[draw(NUMBERS) % len(methods)],
-        path=path + draw(QUERIES),
-        host=product.host(holder.environment, draw(NUMBERS)),
-        key=key,
-        peer=draw(ADDRESSES),
-        raw=draw(st.booleans()),
-    )
-    draft.headers.append(credential(product, key))
-    origin = draw(MAYBE_ORIGIN)
-    if origin is not None:
-        draft.headers.append(("origin", origin))
-    return draft
+    return _drawn(draw, product, draw(parts(product).keys), draw(parts(product).routes), draw(NUMBERS), draw(ADDRESSES))
 
 
 @st.composite
 def hostile(draw: st.DrawFn, product: Product) -> Draft:
-    """A request with one to four things wrong."""
-    draft = draw(clean(product))
+    """A request with one to four things wrong, mostly one that was quite right before."""
+    if draw(NUMBERS) % 4:
+        key = draw(parts(product).able)
+        ceiling = product.ceiling(product.holders[key].kind)
+        routes = [r for r in product.section["routes"] if ceiling is None or ceiling.issuperset(r.get("scopes", "-"))]
+        route = routes[draw(NUMBERS) % len(routes)]
+        draft = _drawn(draw, product, key, route, 0, "10.1.2.3", origin=LISTED[0])
+    else:
+        draft = draw(clean(product))
     for change in draw(SOME_CHANGES):
         change(draw, product, draft)
+    return draft
+
+
+def _drawn(
+    draw: st.DrawFn, product: Product, key: str, route: dict[str, Any], number: int, address: str, origin: str = ""
+) -> Draft:
+    methods = [route["method"]] if isinstance(route["method"], str) else route["method"]
+    path = re.sub(r"\{[^}]*\}", draw(PARAMETERS), route["path"]).replace("**", "a/b")
+    host, environment = product.place(product.holders[key].environment, number)
+    draft = Draft(
+        api=product.name,
+        method=methods[draw(NUMBERS) % len(methods)],
+        path=path + draw(QUERIES),
+        host=host,
+        key=key,
+        peer=address,
+        raw=draw(st.booleans()),
+        environment=environment,
+    )
+    draft.headers.append(credential(product, key))
+    if product.hops:
+        claimed = ["10.0.0.1"] if draw(st.booleans()) else []
+        draft.headers.append(("x-forwarded-for", ", ".join([*claimed, address, *["203.0.113.9"] * (product.hops - 1)])))
+    page = origin or draw(MAYBE_ORIGIN)
+    if page is not None:
+        draft.headers.append(("origin", page))
     return draft
 
 
@@ -199,6 +223,14 @@ def _other_path(draw: st.DrawFn, product: Product, draft: Draft) -> None:
     )
 
 
+def _segment(draw: st.DrawFn, _: Product, draft: Draft) -> None:
+    path, mark, query = draft.path.partition("?")
+    segments, number = path.split("/"), draw(NUMBERS)
+    # Mostly the last, which is often a parameter and takes nearly anything.
+    segments[-1 if number % 3 else number % len(segments)] = draw(SEGMENTS)
+    draft.path = "/".join(segments) + mark + query
+
+
 def _host(draw: st.DrawFn, product: Product, draft: Draft) -> None:
     draft.host = draw(parts(product).hosts)
 
@@ -211,25 +243,23 @@ def _key(draw: st.DrawFn, product: Product, draft: Draft) -> None:
     key = draft.key
     at = draw(NUMBERS) % len(key) if key else 0
     other = draw(parts(product).keys)
-    draft.key = draw(
-        st.sampled_from(
-            [
-                "",
-                key[:-1],
-                key[:at] + draw(st.characters()) + key[at + 1 :],
-                key.swapcase(),
-                key + "\n",
-                " " + key,
-                f'"{key}"',
-                f"{key},{other}",
-                f"{key} {other}",
-                key[:at] + f"%{ord(key[at]) if key else 0:02X}" + key[at + 1 :],
-                key * 4,
-                key + "\0",
-            ]
-        )
-        | st.text(max_size=140)
-    )
+    forms = [
+        "",
+        key[:-1],
+        key[:at] + draw(st.characters()) + key[at + 1 :],
+        key.swapcase(),
+        key + "\n",
+        " " + key,
+        key + " ",
+        f'"{key}"',
+        f"{key},{other}",
+        f"{key} {other}",
+        key[:at] + f"%{ord(key[at]) if key else 0:02X}" + key[at + 1 :],
+        key * 4,
+        key + "\0",
+        draw(st.text(max_size=140)),
+    ]
+    draft.key = forms[draw(NUMBERS) % len(forms)]
     name, _ = credential(product, "")
     draft.headers = [header for header in draft.headers if header[0] != name]
     draft.headers.append(credential(product, draft.key))
@@ -253,6 +283,7 @@ def _placement(draw: st.DrawFn, product: Product, draft: Draft) -> None:
                 [credential(product, draft.key), credential(product, other)],
                 [credential(product, draft.key), (name, "")],
                 [(name.replace("-", "_"), draft.key)],
+                [(name.replace("k", "\u212a"), draft.key)],
                 [("x-api-key", draft.key), ("authorization", f"Bearer {other}")],
                 [("cookie", f"key={draft.key}")],
             ]
@@ -278,6 +309,9 @@ def _address(draw: st.DrawFn, _: Product, draft: Draft) -> None:
 
 
 CHANGES: list[Callable[[Any, Product, Draft], None]] = [
-    _method, _path, _other_path, _host, _environment, _key, _placement, _origin, _preflight, _header, _address,
+    _method, _path, _segment, _other_path, _host, _environment, _key, _placement, _origin, _preflight, _header,
+    _address,
 ]  # fmt: skip
-SOME_CHANGES = st.lists(st.sampled_from(CHANGES), min_size=1, max_size=4)
+SOME_CHANGES = st.lists(st.sampled_from(CHANGES), min_size=1, max_size=1) | st.lists(
+    st.sampled_from(CHANGES), min_size=2, max_size=4
+)

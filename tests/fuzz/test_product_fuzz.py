@@ -8,16 +8,18 @@ is never allowed, by an oracle of its own (`product_oracle`), and the call never
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from hypothesis import event, given
 from hypothesis import strategies as st
 
 from authsvc.cache import CacheSettings
-from authsvc.config import load
+from authsvc.config import read
 from authsvc.domain.api import Api
 from authsvc.domain.key_text import KeyClass
 from authsvc.domain.keys import KeyRecord
@@ -25,7 +27,7 @@ from authsvc.domain.network import parse_network
 from authsvc.domain.origins import parse_pattern
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest, CheckResponse
 from authsvc.servicers.envoy_wire import IDENTITY_HEADERS
-from tests.fuzz.product_oracle import EXAMPLES, PRODUCTS, Holder, Product, permits
+from tests.fuzz.product_oracle import PRODUCTS, Holder, Product, permits
 from tests.fuzz.product_requests import Draft, clean, hostile
 from tests.support.builders import NOW, record
 from tests.support.doors import Answer, Door, door
@@ -121,8 +123,8 @@ def _assert_well_formed(target: Target, answer: Answer, draft: Draft) -> None:
 
 def _product(name: str) -> tuple[Product, Door]:
     """Return the oracle's product and a door that knows the same keys."""
-    (api,) = load(EXAMPLES / name / "authsvc.yaml").apis.by_name.values()
     product, draw = Product(name), random.Random(name)
+    api = read(json.dumps({"apis": {name: product.section}}).encode(), Path("example.yaml")).apis.by_name[name]
     records: dict[str, KeyRecord] = {}
     for key_class in api.keys.classes:
         for holder, changes in _holders(api, key_class, draw):

@@ -84,9 +84,21 @@ class IdleForEver(CachedKeyStore):
 class KeepsOvertaken(CachedKeyStore):
     """Keeps the earlier of two loads of one digest, if it comes last."""
 
-    def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
-        flight.superseded = False
-        return super()._admits(flight, sent, as_of)
+    def confirm(self, head: Revision, sent: float) -> None:
+        """Take every load for the latest of its digest."""
+        super().confirm(head, sent)
+        for flight in self.everyone:
+            flight.superseded = False
+
+    @property
+    def everyone(self) -> list[_Flight]:
+        """Return every flight there ever was."""
+        return self.__dict__.setdefault("_everyone", [])
+
+    def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
+        flight = super()._join(digests, now, fresh=fresh)
+        self.everyone.append(flight)
+        return flight
 
 
 class NeverJoins(CachedKeyStore):

@@ -37,6 +37,7 @@ S, T, TN, L = 8.0, 16.0, 4.0, 1.0
 SPREAD = 1.1
 ORGANIZATION = builders.record().organization_id
 EXPIRES = builders.NOW + 1_040 * 1_000_000  # of key 1: 40 s after the start
+OFTEN = (0, 0, 0, 1, 2)
 NUMBERS = (0, 1, 2)  # two keys of one organization, and one that is still to be made
 INDEX = st.integers(min_value=0, max_value=2)
 
@@ -109,7 +110,7 @@ class Probe:
     """One beat of the heartbeat."""
 
     sent: float
-    head: Revision | None = None
+    head: Revision | None
 
 
 @dataclass
@@ -174,21 +175,22 @@ class CacheProtocol(RuleBasedStateMachine):
     # -- the database
 
     @precondition(lambda self: self.database.up)
-    @rule(numbers=st.sampled_from([(0,), (1,), (0, 1), ()]), local=st.booleans())
-    def change(self, numbers: tuple[int, ...], *, local: bool) -> None:
-        """Change a key, all of an organization, or something else; here or in another process."""
+    @rule(
+        numbers=st.sampled_from([(0,), (0,), (0, 1), (2,), ()]),
+        how=st.sampled_from(["elsewhere", "here", "here", "at once", "at once"]),
+    )
+    def change(self, numbers: tuple[int, ...], how: str) -> None:
+        """Change a key, all of an organization, or something else; store the key that was not there."""
+        creates = numbers == (2,) and 2 not in self.database.versions
         position = self.database.commit(*numbers)
-        if local:
-            targets = {0: ("key_else",), 1: tuple(map(key_id, numbers)), 2: (ORGANIZATION,)}[len(numbers)]
-            versions = {number: self.database.versions[number] for number in numbers}
-            self._committed(Change(position, versions, targets, creates=False))
-
-    @precondition(lambda self: self.database.up and 2 not in self.database.versions)
-    @rule()
-    def create(self) -> None:
-        """Store a key that callers may already hold."""
-        position = self.database.commit(2)
-        self._committed(Change(position, {2: self.database.versions[2]}, (), creates=True))
+        # Nobody hears of a key that another process has stored: it is new to all but whoever holds it.
+        if how == "elsewhere":
+            return
+        targets = {0: ("key_else",), 1: tuple(map(key_id, numbers)), 2: (ORGANIZATION,)}[len(numbers)]
+        versions = {number: self.database.versions[number] for number in numbers}
+        self._committed(Change(position, versions, targets, creates))
+        if how == "at once":
+            self.tell(-1)
 
     def _committed(self, change: Change) -> None:
         self.changes.append(change)
@@ -211,53 +213,50 @@ class CacheProtocol(RuleBasedStateMachine):
         self._acknowledge(change)
         self.flying.clear()
 
-    @rule()
-    def go_down(self) -> None:
-        """Lose the database; what it has answered may still arrive."""
-        self.database.up = False
-
-    @rule()
-    def come_up(self) -> None:
-        """Get it back."""
-        self.database.up = True
-
-    @precondition(lambda self: self.database.up)
-    @rule(sure=st.integers(min_value=0, max_value=3))
-    def restore(self, sure: int) -> None:
-        """Put another database in its place, now and then."""
-        if sure == 0:
+    @rule(what=st.sampled_from(["up", "up", "down", "evict", "evict", "restore"]), number=st.sampled_from(OFTEN))
+    def disturb(self, what: str, number: int) -> None:
+        """Lose the database, get it or another one back, or need the room of a cached key."""
+        if what == "evict":
+            self.world.cache._drop(digest(number))
+        elif what == "restore" and self.database.up:
             self.database.restore()
+        else:
+            # What it has answered may still arrive.
+            self.database.up = what != "down"
 
     # -- loads
 
-    @precondition(lambda self: self.database.up and self._unread())
-    @rule(index=INDEX)
-    def read(self, index: int) -> None:
-        """Let the database see a question."""
-        unread = self._unread()
-        query = unread[index % len(unread)]
-        number = int.from_bytes(query.digests[0], "big")
-        found = Read(number, self.now, self.database.position, self.database.versions.get(number))
-        self.reads.append((query, found))
+    @precondition(lambda self: self.world.store.open)
+    @rule(index=INDEX, how=st.sampled_from(["read", "deliver", "deliver", "deliver", "fail"]))
+    def answer(self, index: int, how: str) -> None:
+        """Let a question go a step further."""
+        query = self.world.store.open[index % len(self.world.store.open)]
+        read = next((read for other, read in self.reads if other is query), None)
+        if how == "fail":
+            query.fail()
+        elif read is None or how == "read":
+            if read is None:
+                self._read(query)
+            return
+        else:
+            self._deliver(query, read)
+        self.reads = [pair for pair in self.reads if pair[0] is not query]
+        self.flying.pop(int.from_bytes(query.digests[0], "big"), None)
+        self._settle()
 
-    def _unread(self) -> list[Query]:
-        seen = [query for query, _ in self.reads]
-        return [query for query in self.world.store.open if not any(query is other for other in seen)]
+    def _read(self, query: Query) -> None:
+        if self.database.up:
+            number = int.from_bytes(query.digests[0], "big")
+            found = Read(number, self.now, self.database.position, self.database.versions.get(number))
+            self.reads.append((query, found))
 
-    @precondition(lambda self: self.reads)
-    @rule(index=INDEX)
-    def deliver(self, index: int) -> None:
-        """Let an answer arrive."""
-        query, read = self.reads.pop(index % len(self.reads))
+    def _deliver(self, query: Query, read: Read) -> None:
         epoch = self.world.cache._epoch
         self.given.append(read)
         self.heard = max(self.heard, query.sent)
-        if query.answer.done():
-            return
         record = None if read.version is None else self._record(read)
         query.found(record, read.position.seq, read.position.epoch)
         self._settle()
-        self.flying.pop(read.number, None)
         if epoch != self.world.cache._epoch:
             self.flying.clear()
 
@@ -269,29 +268,13 @@ class CacheProtocol(RuleBasedStateMachine):
             metadata={"version": str(read.version), "given": str(self.given.index(read))},
         )
 
-    @precondition(lambda self: self.world.store.open)
-    @rule(index=INDEX)
-    def fail(self, index: int) -> None:
-        """Let a question fail."""
-        query = self.world.store.open[index % len(self.world.store.open)]
-        self.reads = [pair for pair in self.reads if pair[0] is not query]
-        query.fail()
-        self._settle()
-        self.flying.pop(int.from_bytes(query.digests[0], "big"), None)
-
     # -- the heartbeat
 
     @precondition(lambda self: len(self.probes) < 2)
     @rule()
     def send_probe(self) -> None:
-        """Ask the database whether it is there."""
-        self.probes.append(Probe(self.now))
-
-    @precondition(lambda self: self.database.up and any(probe.head is None for probe in self.probes))
-    @rule()
-    def read_probe(self) -> None:
-        """Let the database see that."""
-        next(probe for probe in self.probes if probe.head is None).head = self.database.position
+        """Ask the database whether it is there; it may never see that."""
+        self.probes.append(Probe(self.now, self.database.position if self.database.up else None))
 
     @precondition(lambda self: self.probes)
     @rule(index=INDEX)
@@ -316,24 +299,30 @@ class CacheProtocol(RuleBasedStateMachine):
         self.heard = max(self.heard, sent)
         self.flying.clear()
 
-    # -- time and memory
+    # -- time
 
-    @rule(seconds=st.sampled_from([0.25, 0.5, 0.75, 1.0, 2.0, 4.0, 8.0, 17.0]))
-    def advance(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.25, 0.5, 0.75, 1.0, 4.0, 8.25, 17.0]), beats=st.booleans())
+    def advance(self, seconds: float, *, beats: bool) -> None:
         """Let time pass."""
         self.world.clock.seconds += seconds
         self._settle()
-
-    @rule(number=st.sampled_from(NUMBERS))
-    def evict(self, number: int) -> None:
-        """Let others need the room."""
-        self.world.cache._drop(digest(number))
+        if beats:
+            self.beat()
 
     # -- requests
 
-    @rule(number=st.sampled_from(NUMBERS), at_least=st.sampled_from([False, False, True]))
-    def request(self, number: int, *, at_least: bool) -> None:
-        """Ask for a key, as of a revision that the caller has from somewhere, or not."""
+    @rule(number=st.sampled_from(OFTEN), how=st.sampled_from(["", "at least", "read", "read", "deliver", "deliver"]))
+    def request(self, number: int, how: str) -> None:
+        """Ask for a key; where that makes a question, let that come as far as it is told."""
+        asked = len(self.world.store.loads)
+        self._request(number, at_least=how == "at least")
+        if len(self.world.store.loads) > asked and how in ("read", "deliver"):
+            self.answer(-1, "read")
+            if how == "deliver":
+                self.answer(-1, "deliver")
+
+    def _request(self, number: int, *, at_least: bool) -> None:
+        # As of a revision that the caller has from somewhere, or not.
         revision = self.database.position if at_least else None
         joined = self.world.counters.joined
         owed = (self.acknowledged[number], self.answered.get(number), self.heard)

@@ -38,14 +38,14 @@ def leaks(text: bytes, secrets: Mapping[str, bytes]) -> list[str]:
 
 @contextmanager
 def everything_logged() -> Iterator[io.StringIO]:
-    """Collect what every logger says from DEBUG on, as the service would print it."""
+    """Collect what every logger says from DEBUG on, as the service would print it; of grpc's own from INFO on."""
     collected = io.StringIO()
     handler = logging.StreamHandler(collected)
     handler.setFormatter(JsonFormatter())
-    loggers = [logging.getLogger(), logging.getLogger("authsvc")]
+    loggers = [logging.getLogger(), logging.getLogger("authsvc"), logging.getLogger("grpc")]
     before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.DEBUG)
+    for logger, level in zip(loggers, (logging.DEBUG, logging.DEBUG, logging.INFO), strict=True):
+        logger.setLevel(level)
     loggers[0].addHandler(handler)
     try:
         yield collected

@@ -91,8 +91,13 @@ class FakeStore:
 class FakeClock:
     """A time of day that stands still, and a monotonic clock that does not."""
 
+    def __init__(self) -> None:
+        self.fault: BaseException | None = None
+
     def now(self) -> Micros:
         """Return 2030."""
+        if self.fault is not None:
+            raise self.fault
         return NOW
 
     def monotonic(self) -> float:
@@ -114,6 +119,7 @@ class Door:
     methods: tuple[Method[Any], ...]
     calls: ListenerCounters = field(default_factory=ListenerCounters)
     envoy: DecisionCounters = field(default_factory=lambda: DecisionCounters("envoy"))
+    rpc: DecisionCounters = field(default_factory=lambda: DecisionCounters("grpc"))
     cached: CacheCounters = field(default_factory=CacheCounters)
 
     def store_key(self, key: str, of: KeyRecord) -> None:
@@ -151,9 +157,9 @@ def door(
     counted = limiter or LocalLimiter()
     authorize = Authorize(cache, PepperSet(PEPPER, ()), counted, clock)
     check = Check(known, authorize, envoy)
-    rpc = AuthDoor(known, authorize, DecisionCounters("grpc"), lambda: False)
-    methods = (check, *auth_methods(rpc))
-    built = Door(known, store, cache, counted, clock, authorize, check, methods, envoy=envoy, cached=cached)
+    rpc = DecisionCounters("grpc")
+    methods = (check, *auth_methods(AuthDoor(known, authorize, rpc, lambda: False)))
+    built = Door(known, store, cache, counted, clock, authorize, check, methods, envoy=envoy, rpc=rpc, cached=cached)
     for key, of in ({KEY: record()} if keys is None else keys).items():
         built.store_key(key, of)
     return built

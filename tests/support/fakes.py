@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from authsvc.cache import CachedKeyStore, CacheSettings
-from authsvc.domain.administration import Actor, Changed, Key, Organization, OrganizationStatus, Page
+from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus, Page
 from authsvc.domain.api import Apis
 from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError, UnavailableError
@@ -22,6 +22,7 @@ from authsvc.domain.quotas import Verdict
 from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization
 from authsvc.telemetry import CacheCounters
 from tests.support.builders import NOW
+from tests.support.fake_changes import Event, FakeChanges, check_etag, listed
 
 EPOCH = "00000000-0000-0000-0000-000000000001"
 PEPPERS = PepperSet(Pepper("p2", b"2" * 32), [Pepper("p1", b"1" * 32)])
@@ -62,18 +63,8 @@ class FakeLimiter:
         return self.verdicts
 
 
-@dataclass(frozen=True)
-class Event:
-    """One change as the audit trail keeps it."""
-
-    action: str
-    target: str
-    actor: Actor
-    reason: str = ""
-
-
 @dataclass
-class FakeStore:
+class FakeStore(FakeChanges):
     """Organizations and keys in dictionaries."""
 
     clock: FakeClock = field(default_factory=FakeClock)
@@ -140,13 +131,17 @@ class FakeStore:
         found = sorted((o for o in self._present() if o.id > (after or "")), key=lambda o: o.id)
         return Page(items=tuple(found[:limit]), next_token=found[limit - 1].id if len(found) > limit else "")
 
-    async def suspend_organization(self, organization_id: str, reason: str, actor: Actor) -> Changed[Organization]:
+    async def suspend_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
         """Suspend an organization."""
-        return self._switch(organization_id, OrganizationStatus.SUSPENDED, reason, actor)
+        return await self._switch(organization_id, OrganizationStatus.SUSPENDED, reason, actor, etag)
 
-    async def reinstate_organization(self, organization_id: str, reason: str, actor: Actor) -> Changed[Organization]:
+    async def reinstate_organization(
+        self, organization_id: str, reason: str, actor: Actor, *, etag: str = ""
+    ) -> Changed[Organization]:
         """End a suspension."""
-        return self._switch(organization_id, OrganizationStatus.ACTIVE, "", actor)
+        return await self._switch(organization_id, OrganizationStatus.ACTIVE, "", actor, etag)
 
     async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
         """Store a key of an organization that is not deleted."""
@@ -192,7 +187,8 @@ class FakeStore:
     async def list_keys(self, where: KeyFilter, limit: int, after: str | None) -> Page[Key]:
         """Return keys that are not deleted in the order of their ids."""
         self._reach()
-        found = sorted((k for k in self.keys.values() if _listed(k, where, after)), key=lambda k: k.record.id)
+        now = self.clock.now()
+        found = sorted((k for k in self.keys.values() if listed(k, where, after, now)), key=lambda k: k.record.id)
         items = tuple(self._current(key) for key in found[:limit])
         return Page(items=items, next_token=items[-1].record.id if len(found) > limit else "")
 
@@ -201,12 +197,7 @@ class FakeStore:
         key = await self.get_key(key_id)
         if key.record.revoked_at is not None:
             return Changed(value=key, revision=self._revision())
-        now = self.clock.now()
-        revoked = replace(
-            key, record=replace(key.record, revoked_at=now), revoke_reason=reason, updated_at=now, etag=_next(key.etag)
-        )
-        self.keys[key_id] = revoked
-        return self._changed(revoked, Event("key.revoke", key_id, actor, reason))
+        return self._revoke(key, reason, actor)
 
     # -- for tests
 
@@ -226,11 +217,6 @@ class FakeStore:
     def _revision(self) -> Revision:
         return Revision(epoch=EPOCH, seq=self.seq)
 
-    def _changed(self, value: Any, event: Event) -> Changed[Any]:
-        self.seq += 1
-        self.events.append(event)
-        return Changed(value=value, revision=self._revision())
-
     def _present(self) -> list[Organization]:
         return [o for o in self.organizations.values() if o.status is not OrganizationStatus.DELETED]
 
@@ -244,23 +230,21 @@ class FakeStore:
         )
         return replace(key, record=record)
 
-    def _switch(self, id_: str, status: OrganizationStatus, reason: str, actor: Actor) -> Changed[Organization]:
-        self._reach()
-        organization = self.organizations[id_]
+    async def _switch(
+        self, id_: str, status: OrganizationStatus, reason: str, actor: Actor, etag: str
+    ) -> Changed[Organization]:
+        organization = await self.get_organization(id_)
+        check_etag(organization.etag, etag)
+        if organization.status is OrganizationStatus.DELETED:
+            raise FailedPreconditionError("the organization is deleted")
+        if organization.name == OPERATORS and status is OrganizationStatus.SUSPENDED:
+            raise FailedPreconditionError("the operators' organization cannot be suspended")
         if organization.status is status:
             return Changed(value=organization, revision=self._revision())
-        now = self.clock.now()
         suspends = status is OrganizationStatus.SUSPENDED
-        switched = replace(
-            organization,
-            status=status,
-            suspended_at=now if suspends else None,
-            suspend_reason=reason,
-            updated_at=now,
-            etag=_next(organization.etag),
-        )
-        self.organizations[id_] = switched
-        return self._changed(switched, Event(f"organization.{'suspend' if suspends else 'reinstate'}", id_, actor))
+        event = Event(f"organization.{'suspend' if suspends else 'reinstate'}", id_, actor, reason)
+        since = self.clock.now() if suspends else None
+        return self._alter(organization, event, {"status": status, "suspended_at": since, "suspend_reason": reason})
 
 
 def cache_over(store: FakeStore, apis: Apis, clock: FakeClock) -> CachedKeyStore:
@@ -297,16 +281,3 @@ def _record(new: NewKey, owner: Organization) -> KeyRecord:
         grace_ends_at=None,
         metadata=new.metadata,
     )
-
-
-def _listed(key: Key, where: KeyFilter, after: str | None) -> bool:
-    record = key.record
-    if record.deleted_at is not None or record.id <= (after or ""):
-        return False
-    wanted = (where.api, where.organization_id, where.kind, where.environment)
-    has = (record.api, record.organization_id, record.kind, record.environment)
-    return all(want in (None, value) for want, value in zip(wanted, has, strict=True))
-
-
-def _next(etag: str) -> str:
-    return str(int(etag) + 1)

@@ -98,6 +98,9 @@ class InProcess:
             self._store.alter_key(key_id, **stored)
         if wanted.get("revoked"):
             self._store.alter_key(key_id, revoked_at=1)
+        if "text" in wanted:
+            self._store.digests[PEPPERS.current.digest(wanted["text"])] = key_id
+            return str(wanted["text"])
         text: str = made.secret.reveal()
         return text
 
@@ -137,7 +140,7 @@ class InProcess:
             not_before=None,
             expires_at=None,
         )
-        own = {name: value for name, value in wanted.items() if name not in ("stored", "revoked", "networks")}
+        own = {name: value for name, value in wanted.items() if name not in ("stored", "revoked", "text", "networks")}
         return replace(
             plain, **{name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
         )
@@ -150,6 +153,12 @@ def disagreements(table: Table, api: Api) -> Iterator[str]:
     """Yield what an API says otherwise than its table, of what no request can bring about at will."""
     if dict(api.presets) != {name: tuple(scopes) for name, scopes in table.presets.items()}:
         yield f"presets: {api.presets}"
+    imports = [digest for row in api.keys.classes for digest in row.imports]
+    if imports != list(table.imports):
+        yield f"imports: {imports}"
+    rotation = {"grace": api.grace // 1_000_000, "max_grace": api.max_grace // 1_000_000}
+    if table.rotation and rotation != dict(table.rotation):
+        yield f"rotation: {rotation}"
     limited = verdict(allowed=False, retry_ns=7_000_000_000)
     for name, body in table.bodies.items():
         reason = Reason(name)

@@ -20,6 +20,7 @@ from authsvc_client.v1.organization_service_pb2 import (
 )
 from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
 
+from authsvc.config import peppers
 from tests.support import recorder
 from tests.support.databases import run_sql
 from tests.support.recorder import Received, Reply, Upstream
@@ -137,11 +138,14 @@ class Product:
 
     def store(self, key_id: str, **columns: Any) -> None:
         """Write into a key's row behind the service's back, before the service has read it."""
-        values = {name: json.dumps(value) for name, value in columns.items()}
-        assigned = ", ".join(
-            f"{name} = {text}" if text in ("true", "false") else f"{name} = '{text}'" for name, text in values.items()
-        )
-        self.sql(f"UPDATE keys SET {assigned} WHERE id = '{key_id}'")  # noqa: S608 - a test's own values
+        assigned = ", ".join(f"{name} = {_literal(value)}" for name, value in columns.items())
+        self.sql(f"UPDATE keys SET {assigned} WHERE id = '{key_id}'")
+
+    def store_text(self, key_id: str, text: str) -> None:
+        """Have a key go by another text, as if it had been imported."""
+        digest = peppers.read(self.stack.home / "peppers.yaml").current.digest(text).hex()
+        literal = f"X'{digest}'" if self.database == "sqlite" else f"'\\x{digest}'::bytea"
+        self.sql(f"UPDATE keys SET digest = {literal} WHERE id = '{key_id}'")
 
     # -- a place for tables
 
@@ -155,7 +159,7 @@ class Product:
 
     def make_key(self, organization_id: str, wanted: Mapping[str, Any]) -> str | None:
         """Make a key; None when that is refused."""
-        own = {name: value for name, value in wanted.items() if name not in ("stored", "revoked")}
+        own = {name: value for name, value in wanted.items() if name not in ("stored", "text", "revoked")}
         if "origins" in own:
             own["origins"] = self.origins(*own["origins"])
         if "networks" in own:
@@ -163,13 +167,17 @@ class Product:
         try:
             made = self.create_key(organization_id=organization_id, **own)
         except grpc.RpcError as refusal:
-            assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT, refusal
-            return None
+            if refusal.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                return None
+            raise
         if "stored" in wanted:
             self.store(made.key.id, **wanted["stored"])
         if wanted.get("revoked"):
             self.revoke(made.key.id)
-        return made.secret
+        if "text" in wanted:
+            self.store_text(made.key.id, wanted["text"])
+        text: str = wanted.get("text", made.secret)
+        return text
 
     def ask(self, method: str, target: str, key: str | None, environment: str | None, headers: Headers) -> Answer:
         """Send a request."""
@@ -220,6 +228,13 @@ class Product:
     def reached(self, target: str) -> list[Received]:
         """Return the requests for a target that got through to the upstream, oldest first."""
         return [one for one in self.upstream.received if one.target == target]
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    text = json.dumps(value)
+    return text if isinstance(value, bool) else f"'{text}'"
 
 
 @contextmanager

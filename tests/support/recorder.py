@@ -99,4 +99,4 @@ def _echo(received: Received) -> Reply:
         "headers": dict(received.headers),
         "body": base64.b64encode(received.body).decode(),
     }
-    return Reply(200, {"content-type": "application/json"}, json.dumps(told).encode())
+    return Reply(200, {"content-type": "application/json"}, json.dumps(told, indent=2).encode())

@@ -154,6 +154,20 @@ def test_of_two_loads_the_later_is_kept(world: World) -> None:
     assert newer.result() is kept is not None
 
 
+@pytest.mark.parametrize("loaded", [pytest.param(record(), id="found"), pytest.param(None, id="absent")])
+def test_an_answer_that_was_overtaken_outdates_what_is_cached(loaded: KeyRecord | None) -> None:
+    """It is given to who waits, so nobody later gets an older one."""
+    with World(loads=1) as world:
+        world.load(0) if loaded is not None else world.junk(0)
+        waiting = world.ask(0, at_least=position(2))
+        world.ask(0, at_least=position(2))
+        world.store.loads[1].found(loaded, seq=2)
+        world.loop.turn()
+
+        assert waiting.exception() is None
+        assert world.cache.get(digest(0)) is None
+
+
 def test_the_older_of_two_loads_does_not_come_back_after_an_eviction(world: World) -> None:
     """What was answered once is never answered older, even when the cache has forgotten it."""
     world.ask(0)

@@ -183,6 +183,18 @@ def test_a_load_from_before_new_keys_proves_no_absence(world: World, seq: int, k
     assert known is world.cache.get(digest(0))
 
 
+def test_new_keys_end_joining(world: World) -> None:
+    """Who asks after them must not be told what a load from before them found."""
+    world.ask(0)
+    world.cache.invalidate_absent(position(2))
+    late = world.ask(0)
+    world.store.loads[0].found(None, 1)
+    world.store.loads[1].found(record(), 2)
+    world.loop.turn()
+
+    assert late.result() is not None
+
+
 def test_another_epoch_drops_everything(world: World) -> None:
     """Positions of two databases do not compare."""
     world.load(0, seq=100)

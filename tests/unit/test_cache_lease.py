@@ -9,7 +9,7 @@ import pytest
 from authsvc.domain.errors import UnavailableError
 from authsvc.ports import ABSENT
 from tests.support.builders import record
-from tests.support.cache_world import World, digest, refused
+from tests.support.cache_world import World, digest, position, refused
 
 S, T = 60.0, 300.0
 
@@ -57,7 +57,7 @@ def test_the_lease_counts_from_when_the_question_was_sent(world: World) -> None:
     kept = world.load(0)
     sent = world.clock.monotonic()
     world.advance(S)
-    world.cache.confirm(kept.as_of if kept else pytest.fail(), sent)
+    world.cache.confirm(position(1), sent)
     world.cache.lost()
     world.advance(0.001)
 
@@ -71,7 +71,7 @@ def test_an_older_confirmation_takes_nothing_back(world: World) -> None:
     kept = world.load(0)
     world.advance(S / 2)
     world.confirm()
-    world.cache.confirm(kept.as_of if kept else pytest.fail(), sent)
+    world.cache.confirm(position(1), sent)
     world.cache.lost()
     world.advance(S)
 

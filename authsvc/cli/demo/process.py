@@ -17,6 +17,8 @@ from authsvc.domain.errors import StartupError
 
 _START_WITHIN = 30.0  # seconds
 _STOP_WITHIN = 20.0
+# The socket is not there at first; gRPC would then pause for a second, and for longer each time.
+_RETRY_OFTEN = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100))
 
 
 def environment(home: Path, config: Path, extra: Mapping[str, str]) -> dict[str, str]:
@@ -58,7 +60,7 @@ def service(environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, _RETRY_OFTEN) as channel:
         request = health_pb2.HealthCheckRequest()
         watch = health_pb2_grpc.HealthStub(channel).Watch
         end = time.monotonic() + _START_WITHIN

@@ -101,8 +101,9 @@ class Caller:
         return "authorization" if self.bearer else "x-api-key"
 
     def key(self, **fields: Any) -> str:
-        """Make a key that may make the good request and no other."""
-        return self.product.key(scopes=[self.good.scope], **fields)
+        """Make a key that may make the good request and no other, of the one organization for such keys."""
+        home = self.product.stack.organization("callers")
+        return self.product.key(**{"scopes": [self.good.scope], "organization_id": home, **fields})
 
     def presented(self, text: str) -> tuple[str, str]:
         """Return the header that presents a text as the key."""

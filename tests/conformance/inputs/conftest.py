@@ -12,9 +12,3 @@ from tests.support.products import Product
 def caller(product: Product) -> Caller:
     """Each product in turn."""
     return Caller(product)
-
-
-@pytest.fixture(scope="session")
-def organization(product: Product) -> str:
-    """One organization for many keys."""
-    return product.organization()

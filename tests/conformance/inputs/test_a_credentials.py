@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 
 import pytest
-import yaml
 
-from authsvc.config import read
 from tests.conformance.inputs.callers import GOOD, INVALID_KEY, UNAUTHORIZED, Caller
-from tests.support.builders import record
-from tests.support.doors import door, new_key
-from tests.support.products import EXAMPLES
+from tests.conformance.inputs.local import local_door, local_key, place
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -129,13 +124,8 @@ def test_a15_with_one_source_the_other_header_passes_on(caller: Caller) -> None:
 @pytest.mark.parametrize("name", GOOD)
 async def test_a15_with_two_sources_two_keys_are_ambiguous(name: str) -> None:
     """Either header alone is good; both together, even with one key, are refused."""
-    section = yaml.safe_load((EXAMPLES / name / "authsvc.yaml").read_text())
-    section["apis"][name]["credential"] = [{"bearer": True}, {"header": "x-api-key"}]
-    (api,) = read(json.dumps(section).encode(), Path("both.yaml")).apis.by_name.values()
-    of = next(one for one in api.keys.classes if one.creates and one.kind == "secret")
-    key, good = new_key(of), GOOD[name]
-    asked = door({key: record(api=name, environment=of.environment, scopes=(good.scope,))}, api)
-    extensions = {"api": name} | ({"environment": of.environment} if of.environment else {})
+    asked = local_door(name, credential=[{"bearer": True}, {"header": "x-api-key"}])
+    key, extensions, good = local_key(name), place(name), GOOD[name]
     bearer, bare, junk = ("authorization", f"Bearer {key}"), ("x-api-key", key), ("x-api-key", "")
     answers = [
         await asked.ask(method=good.method, path=good.path, headers=headers, extensions=extensions)

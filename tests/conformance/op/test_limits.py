@@ -36,6 +36,8 @@ def test_two_keys_of_an_organization_share_one_bucket(product: Product) -> None:
     assert left(second) < 500
     assert left(third) < 500
     assert left(product.send(*ANY_KEY, product.key())) == 599
+    # Jobs and credits are the upstream's to count: it is told whose they are.
+    assert {answer.received["x-authsvc-organization"] for answer in (first, second, third)} == {organization}
 
 
 @line("op", 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,8 @@ class Tracer:
         return self._line if ours and code.co_qualname != _OUTERMOST else None
 
     def _line(self, frame: FrameType, event: str, _: object) -> Any:
-        if event == "line":
+        # `try:` alone does nothing that could fail; a fault there would escape even the `with` around it.
+        if event == "line" and linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() != "try:":
             point = (frame.f_code.co_filename.removeprefix(PACKAGE + "/"), frame.f_lineno)
             if self._error is None:
                 self.seen[point] = None

@@ -151,7 +151,7 @@ async def test_a_call_that_cannot_end_in_time_is_not_begun() -> None:
     assert (built.store.loads, built.calls.late, built.calls.in_flight) == (0, 2, 0)
 
 
-@pytest.mark.parametrize("seconds", [0.2, 1.0, None], ids=["200ms", "1s", "none"])
+@pytest.mark.parametrize("seconds", [1.0, None], ids=["1s", "none"])
 async def test_a_database_that_never_answers(seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The caller gets a denial before its deadline, and without one after our own."""
     monkeypatch.setattr(standard, "LONGEST_BUDGET", 0.3)
@@ -164,6 +164,20 @@ async def test_a_database_that_never_answers(seconds: float | None, monkeypatch:
     assert answer.outcome == UNDECIDED
     assert rpc == (grpc.StatusCode.UNAVAILABLE, "keys cannot be checked right now")
     assert built.calls.in_flight == 0
+
+
+async def test_a_short_deadline_and_a_database_that_never_answers() -> None:
+    """Within Envoy's usual 200 ms the caller gets a denial, or on a busy machine nothing: never an allow."""
+    built = stalled()
+    async with serving(built) as served:
+        try:
+            outcome = (await served.check(MAY, 0.2)).outcome
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # noqa: PT017 - either way is fine
+        else:
+            assert outcome == UNDECIDED
+        await until(lambda: built.calls.in_flight == 0)
+        built.store.open.set()
 
 
 async def test_an_answer_after_the_deadline_is_a_denial() -> None:
@@ -324,19 +338,7 @@ async def test_calls_of_all_methods_are_counted_together() -> None:
 
     assert Answer.of(check).outcome == ALLOWED
     assert AuthenticateResponse.FromString(who).decision.verdict == VERDICT_ALLOW
-    assert counted(built.calls) == {
-        "in_flight": 0,
-        "overloaded": 0,
-        "faults": 0,
-        "late": 0,
-        "cancelled": 0,
-        "unsent": 0,
-    }
-
-
-def counted(counters: ListenerCounters) -> dict[str, int]:
-    """Return every counter by its name."""
-    return {name: getattr(counters, name) for name in ListenerCounters.__slots__}
+    assert not any(getattr(built.calls, name) for name in ListenerCounters.__slots__)
 
 
 async def test_metadata_beyond_the_hard_bound(monkeypatch: pytest.MonkeyPatch) -> None:

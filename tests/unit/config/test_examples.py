@@ -117,7 +117,7 @@ def test_veridia_kinds_and_words() -> None:
     assert api.kinds["publishable"].default_scopes == ("verifications:create", "captures:write")
     assert len(api.kinds["secret"].default_scopes) == 4
     assert 15 * 60 * 1_000_000 == api.grace == api.max_grace
-    assert api.environment_by_host == {"api.xxuxe.online": "live", "test.xxuxe.online": "test"}
+    assert api.environments == {"live", "test"}
     assert json.loads(body(api, Reason.UNAUTHORIZED))["error"] == "unauthorized"
     assert json.loads(body(api, Reason.INVALID_KEY))["error"] == "invalid_key"
     assert api.challenge == "Bearer"

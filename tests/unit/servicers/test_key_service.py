@@ -10,16 +10,20 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from authsvc_client.v1.key_pb2 import KEY_STATUS_ACTIVE, KEY_STATUS_REVOKED
+from authsvc_client.v1.key_pb2 import KEY_STATUS_ACTIVE, KEY_STATUS_REVOKED, Key
 from authsvc_client.v1.key_service_pb2 import (
     DESCRIPTOR,
     CreateKeyRequest,
+    DeleteKeyRequest,
     GetKeyRequest,
     KeyFilter,
     ListKeysRequest,
     RevokeKeyRequest,
+    RotateKeyRequest,
+    UpdateKeyRequest,
 )
 from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authsvc.domain.decision import Bearer
@@ -29,7 +33,7 @@ from tests.support.administration import NO_KEY, NO_ORGANIZATION
 from tests.support.databases import run_sql
 from tests.support.fakes import PEPPERS
 
-NOT_BUILT = {"UpdateKey", "RotateKey", "DeleteKey", "BulkRevokeKeys", "ImportKeys"}
+NOT_BUILT = {"BulkRevokeKeys", "ImportKeys"}
 
 
 @pytest_asyncio.fixture
@@ -117,7 +121,7 @@ async def test_everything_that_can_be_asked_comes_back(admin: AdminServer) -> No
         pytest.param({"expires_at": Timestamp(seconds=-1)}, "expires_at", id="before-1970"),
         pytest.param({"metadata": {"A B": ""}}, "metadata", id="label"),
         pytest.param({"rate_limits": ["1/fortnight"]}, "rate_limits[0]", id="period"),
-        pytest.param({"request_id": "r1"}, "request_id", id="replay"),
+        pytest.param({"request_id": "r 1"}, "request_id", id="request-id"),
     ],
 )
 async def test_bad_input_is_named(admin: AdminServer, fields: dict[str, Any], field: str) -> None:
@@ -162,7 +166,10 @@ def requests_for(key_id: str, organization_id: str) -> dict[str, Any]:
         "CreateKey": request(organization_id, scopes=["things:read"]),
         "GetKey": GetKeyRequest(id=key_id),
         "ListKeys": ListKeysRequest(filter=KeyFilter(organization_id=organization_id)),
+        "UpdateKey": UpdateKeyRequest(id=key_id, key=Key(name="x"), update_mask=FieldMask(paths=["name"])),
+        "RotateKey": RotateKeyRequest(id=key_id),
         "RevokeKey": RevokeKeyRequest(id=key_id),
+        "DeleteKey": DeleteKeyRequest(id=key_id),
     }
 
 

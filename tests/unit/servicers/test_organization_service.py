@@ -59,7 +59,7 @@ async def test_an_organization_is_made_and_read(admin: AdminServer) -> None:
         pytest.param({"name": NO_ORGANIZATION}, grpc.StatusCode.INVALID_ARGUMENT, id="like-an-id"),
         pytest.param({"plan": "gold"}, grpc.StatusCode.INVALID_ARGUMENT, id="plan"),
         pytest.param({"networks": NetworkList()}, grpc.StatusCode.INVALID_ARGUMENT, id="empty-networks"),
-        pytest.param({"request_id": "r1"}, grpc.StatusCode.INVALID_ARGUMENT, id="replay"),
+        pytest.param({"request_id": "r 1"}, grpc.StatusCode.INVALID_ARGUMENT, id="request-id"),
     ],
 )
 async def test_what_cannot_be_made(admin: AdminServer, fields: dict[str, Any], code: grpc.StatusCode) -> None:

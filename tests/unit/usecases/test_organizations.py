@@ -50,7 +50,7 @@ async def test_an_organization_is_made_as_asked() -> None:
         pytest.param({"plan": "unheard-of"}, InvalidInputError, id="plan"),
         pytest.param({"networks": WantedNetworks(cidrs=(), allow_any=False)}, InvalidInputError, id="networks"),
         pytest.param({"metadata": {"A": ""}}, InvalidInputError, id="metadata"),
-        pytest.param({"request_id": "r1"}, InvalidInputError, id="replay"),
+        pytest.param({"request_id": "r 1"}, InvalidInputError, id="request-id"),
     ],
 )
 async def test_what_is_refused_makes_nothing(world: World, changes: dict[str, Any], fault: type[Exception]) -> None:

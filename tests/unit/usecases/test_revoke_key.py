@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from authsvc.domain.administration import Actor, Changed, Key
+from authsvc.domain.administration import Changed, Key
 from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import ConflictError, FailedPreconditionError, InvalidInputError, NotFoundError
 from authsvc.ports import Absent
@@ -56,15 +56,15 @@ async def test_a_caller_that_leaves_does_not_leave_the_cache_behind(world: World
     made = await world.key()
     await world.find(made.secret.reveal(), fresh=False)
     stored, go_on = asyncio.Event(), asyncio.Event()
-    revoke_key = world.store.revoke_key
+    revoke_keys = world.store.revoke_keys
 
-    async def slow(key_id: str, reason: str, actor: Actor) -> Changed[Key]:
-        changed = await revoke_key(key_id, reason, actor)
+    async def slow(*arguments: Any, **options: Any) -> Changed[tuple[Key, ...]]:
+        changed = await revoke_keys(*arguments, **options)
         stored.set()
         await go_on.wait()
         return changed
 
-    world.store.revoke_key = slow  # type: ignore[method-assign]
+    world.store.revoke_keys = slow  # type: ignore[method-assign]
     call = asyncio.create_task(revoke_in(world)(operator, revocation(made.changed.value.record.id)))
     await stored.wait()
     call.cancel()
@@ -140,17 +140,6 @@ async def test_the_current_etag_passes(world: World) -> None:
     await revoke_in(world)(operator, asked)
 
     assert world.store.events[-1].actor.request_id == "r1"
-
-
-async def test_a_successor_is_not_silently_left_alive(world: World) -> None:
-    """Until both can be revoked together, the caller is told to do it."""
-    operator = await world.operator("keys:write")
-    made = await world.key()
-    key_id = made.changed.value.record.id
-    world.store.keys[key_id] = replace(world.store.keys[key_id], successor_id=NO_KEY)
-
-    with pytest.raises(FailedPreconditionError, match="successor"):
-        await revoke_in(world)(operator, revocation(key_id, include_successor=True))
 
 
 @pytest.mark.parametrize(
