@@ -7,11 +7,10 @@ rule returns None when it has no objection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TypeVar
 
 from authsvc.domain import network, origins
 from authsvc.domain.api import Api, EnvironmentSource, OriginPolicy
@@ -20,8 +19,6 @@ from authsvc.domain.quotas import Limit, Subject, Verdict
 from authsvc.domain.reasons import Reason
 from authsvc.domain.routes import Route
 from authsvc.domain.scopes import first_missing
-
-SharedT = TypeVar("SharedT")
 
 
 class Purpose(StrEnum):
@@ -310,7 +307,7 @@ def bearer_of(record: KeyRecord, api: Api, as_of: Revision) -> Bearer:
         record=record,
         scopes=effective_scopes(record, api),
         limits=limits_of(record, api),
-        rules=_shared(tuple(rule.check for rule in RULES if rule.concerns(record, api))),
+        rules=_shared_rules(tuple(rule.check for rule in RULES if rule.concerns(record, api))),
         as_of=as_of,
     )
 
@@ -322,18 +319,18 @@ def effective_scopes(record: KeyRecord, api: Api) -> frozenset[str] | None:
     if record.full_access:
         return ceiling
     granted = frozenset(record.scopes)
-    return _shared(granted if ceiling is None else granted & ceiling)
+    return _shared_scopes(granted if ceiling is None else granted & ceiling)
 
 
-def _shared(value: SharedT) -> SharedT:
-    # Most keys of a product hold one of few sets of scopes and trip the same rules: one object serves them all.
-    shared: SharedT = _first_of_its_like(value)
-    return shared
+# Most keys of a product hold one of few sets of scopes and trip the same rules: one object serves them all.
+@lru_cache(maxsize=4096)
+def _shared_scopes(scopes: frozenset[str]) -> frozenset[str]:
+    return scopes
 
 
 @lru_cache(maxsize=4096)
-def _first_of_its_like(value: Hashable) -> Hashable:
-    return value
+def _shared_rules(rules: tuple[Check, ...]) -> tuple[Check, ...]:
+    return rules
 
 
 def limits_of(record: KeyRecord, api: Api) -> tuple[tuple[str, Limit], ...]:

@@ -30,6 +30,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 ALLOWED = 200  # as the upstream answers
 BATCH = 100  # items
+ATTEMPTS = 3
 
 _numbers = itertools.count(1)
 
@@ -81,7 +82,14 @@ class Product:
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         """Call a method of an admin client (`stack.keys`, `stack.customers`) as the operator."""
-        return method(request, metadata=self.stack.metadata, timeout=TIMEOUT)
+        for patience in reversed(range(ATTEMPTS)):
+            try:
+                return method(request, metadata=self.stack.metadata, timeout=TIMEOUT)
+            except grpc.RpcError as error:
+                # A machine that is too busy to look our own key up in time; nothing was changed.
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or not patience:
+                    raise
+        raise AssertionError("unreachable")
 
     def organization(self, **fields: Any) -> str:
         """Make an organization and return its id."""
