@@ -28,7 +28,7 @@ demo-check: $(SET_UP) ## set up, run every line the demo prints, compare the ans
 	@$(BIN)/authsvc demo --check $(ARGS)
 
 test: $(SET_UP) ## set up, then the whole test suite
-	@$(BIN)/pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) -p tests.support.scheduling $(ARGS)
 
 check: $(SET_UP) ## formatting, lint, types, layers, protos, Dockerfile, lock file
 	$(BIN)/ruff format --check .

@@ -82,8 +82,22 @@ class _Positives(LRUCache[Digest, _Entry]):
 
     def __init__(self, size: int, counters: CacheCounters) -> None:
         super().__init__(size)
-        self.index: dict[str, set[Digest]] = {}
+        # Most ids have one digest, and a set of one is large.
+        self.index: dict[str, Digest | set[Digest]] = {}
         self._counters = counters
+
+    def under(self, target: str) -> tuple[Digest, ...]:
+        held = self.index.get(target, ())
+        return (held,) if isinstance(held, bytes) else tuple(held)
+
+    def enter(self, digest: Digest, entry: _Entry) -> None:
+        self[digest] = entry
+        for target in targets_of(entry.bearer.record):
+            held = self.index.setdefault(target, digest)
+            if isinstance(held, set):
+                held.add(digest)
+            elif held != digest:
+                self.index[target] = {held, digest}
 
     def popitem(self) -> tuple[Digest, _Entry]:
         digest, entry = super().popitem()
@@ -93,11 +107,13 @@ class _Positives(LRUCache[Digest, _Entry]):
 
     def unindex(self, digest: Digest, entry: _Entry) -> None:
         for target in targets_of(entry.bearer.record):
-            digests = self.index.get(target)
-            if digests is not None:
-                digests.discard(digest)
-                if not digests:
-                    del self.index[target]
+            held = self.index.get(target)
+            if isinstance(held, set):
+                held.discard(digest)
+                if len(held) == 1:
+                    self.index[target] = held.pop()
+            elif held == digest:
+                del self.index[target]
 
 
 def targets_of(record: KeyRecord) -> tuple[str, str]:
@@ -192,11 +208,10 @@ class CachedKeyStore:
         # wait(), not wait_for(): a caller that gives up must not cancel what others wait for.
         done, _ = await asyncio.wait({flight.task}, timeout=max(until - now, 0))
         # An answer that comes with the end of the wait is late too: the whole process may have stood still.
-        if not done or self._monotonic() > until:
-            self._counters.load_timeouts += 1
-            raise UnavailableError(_UNAVAILABLE)
-        if flight.task.cancelled():
-            # Not by the caller: let through, it would look as if it were.
+        late = not done or self._monotonic() > until
+        self._counters.load_timeouts += late
+        # The load's own cancellation, let through, would look like the caller's.
+        if late or flight.task.cancelled():
             raise UnavailableError(_UNAVAILABLE)
         bearer, as_of = flight.task.result()
         if at_least is not None and not _reaches(as_of, at_least):
@@ -262,8 +277,8 @@ class CachedKeyStore:
         return bearer, loaded.as_of
 
     def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
-        late = self._monotonic() - flight.started >= self._settings.load_budget
-        return not late and as_of.epoch == self._epoch and sent > self._since
+        young = self._monotonic() - flight.started < self._settings.load_budget
+        return young and as_of.epoch == self._epoch and sent > self._since
 
     def _outdate(self, digest: Digest, as_of: Revision) -> None:
         """Forget what is older than an answer that is given and not kept: nobody later may get it."""
@@ -282,16 +297,14 @@ class CachedKeyStore:
                     self._drop(digest)
                     self._absent[digest] = (now + self._settings.negative_age, as_of)
                 return
-            targets = targets_of(bearer.record)
-            if as_of.seq < max(self._floor, *(self._tombs.get(target, 0) for target in targets)):
+            tombs = (self._tombs.get(target, 0) for target in targets_of(bearer.record))
+            if as_of.seq < max(self._floor, *tombs):
                 return
             self._absent.pop(digest, None)
             self._drop(digest)
             # A spread, so that records loaded together do not all expire together.
             age = self._settings.max_age * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-            self._found[digest] = _Entry(bearer, now + age)
-            for target in targets:
-                self._found.index.setdefault(target, set()).add(digest)
+            self._found.enter(digest, _Entry(bearer, now + age))
 
     def _landed(self, flight: _Flight) -> None:
         self._running -= 1
@@ -336,7 +349,7 @@ class CachedKeyStore:
             self._follow(revision)
             for target in targets:
                 self._tombs[target] = max(self._tombs.get(target, 0), revision.seq)
-                for digest in tuple(self._found.index.get(target, ())):
+                for digest in self._found.under(target):
                     entry = self._found.get(digest)
                     if entry is not None and entry.bearer.as_of.seq < revision.seq:
                         self._drop(digest)

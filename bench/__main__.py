@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the benchmark; 2 when it cannot be run here."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds; medians are printed")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one burst of load")
+    parser.add_argument("--seconds", type=int, default=2, help="length of one burst of load")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where the figures go")
     parser.add_argument("--skip-misses", action="store_true", help="leave out the databases of 1,000,000 keys")
     options = parser.parse_args(arguments)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measure(rounds: int, seconds: float, *, with_misses: bool) -> dict[str, Any]:
+def measure(rounds: int, seconds: int, *, with_misses: bool) -> dict[str, Any]:
     """Return every figure."""
     figures: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "rounds": rounds}
     with tempfile.TemporaryDirectory(prefix="authsvc-bench-") as folder:
@@ -52,7 +52,7 @@ def measure(rounds: int, seconds: float, *, with_misses: bool) -> dict[str, Any]
     return figures
 
 
-def _servers(folder: Path, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+def _servers(folder: Path, rounds: int, seconds: int) -> dict[str, dict[str, float]]:
     with ExitStack() as stack:
         empty = stack.enter_context(servers.empty_handler())
         authsvc, key = stack.enter_context(servers.service(folder))

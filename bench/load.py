@@ -22,7 +22,7 @@ class Load:
     url: str
     connections: int
     streams: int
-    seconds: float
+    seconds: int
     body: Path | None
     headers: Sequence[str]
     http1: bool = False
@@ -59,7 +59,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 def offer(load: Load, pids: Sequence[int]) -> Result:
     """Offer a load from the second core, and return the rate and the cost of a request."""
     pin = ["taskset", "-c", "1"] if (os.cpu_count() or 1) > 1 else []
-    command = [*pin, "h2load", "-c", str(load.connections), "-m", str(load.streams), "--duration", f"{load.seconds:g}"]
+    command = [*pin, "h2load", "-c", str(load.connections), "-m", str(load.streams), "--duration", str(load.seconds)]
     command += ["--h1"] if load.http1 else []
     command += ["-d", str(load.body)] if load.body else []
     command += [word for header in load.headers for word in ("-H", header)]
@@ -72,7 +72,7 @@ def offer(load: Load, pids: Sequence[int]) -> Result:
     return Result(rate=float(rate[1]), cpu=spent / int(counts[1]))
 
 
-def grpc_load(address: str, body: Path, seconds: float) -> Load:
+def grpc_load(address: str, body: Path, seconds: int) -> Load:
     """Return the load of unary calls: four connections with sixteen calls each."""
     url = f"http://{address}/envoy.service.auth.v3.Authorization/Check"
     headers = ("content-type: application/grpc", "te: trailers")

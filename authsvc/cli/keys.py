@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authsvc.cli.options import AnyNetwork, AsJson, Labels, Networks
+from authsvc.cli.options import AnyNetwork, AsJson, Etag, Labels, Networks, Reason, SecretFile, SecretOnly
 
 if TYPE_CHECKING:
-    from authsvc_client.v1.key_service_pb2 import CreateKeyResponse
+    from authsvc_client.v1.key_service_pb2 import CreateKeyResponse, RotateKeyResponse
 
 app = typer.Typer(no_args_is_help=True, help="API keys.", rich_markup_mode=None)
 
+Force = Annotated[bool, typer.Option("--force", help="Even the last administrator key.")]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id: key_ and 26 characters.", show_default=False)]
 
 
@@ -39,10 +40,8 @@ def create(  # noqa: PLR0913 - one parameter a flag
     expires_at: Annotated[str | None, typer.Option("--expires-at", help="Until when, as 2030-01-31T12:00:00Z.")] = None,
     not_before: Annotated[str | None, typer.Option("--not-before", help="From when on, likewise.")] = None,
     metadata: Labels = None,
-    secret_only: Annotated[bool, typer.Option("--secret-only", help="Print the key's text and nothing else.")] = False,
-    secret_file: Annotated[
-        Path | None, typer.Option("--secret-file", help="Write the key's text into this new file, mode 0600.")
-    ] = None,
+    secret_only: SecretOnly = False,
+    secret_file: SecretFile = None,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -55,13 +54,8 @@ def create(  # noqa: PLR0913 - one parameter a flag
 
     from authsvc.cli import values
     from authsvc.cli.client import Client
-    from authsvc.cli.errors import USAGE, CommandError
 
-    if sum((secret_only, as_json)) > 1:
-        raise CommandError("give either --json or --secret-only", USAGE)
-    if secret_file is not None and secret_file.exists():
-        # Before the key is made: its text could not be shown again.
-        raise CommandError(f"{secret_file}: is already there; name a new file", USAGE)
+    check_secret_options(secret_file, secret_only=secret_only, as_json=as_json)
     client = Client.from_environment()
     request = CreateKeyRequest(
         api=api,
@@ -79,33 +73,56 @@ def create(  # noqa: PLR0913 - one parameter a flag
         rate_limits=rate_limit or (),
     )
     response = client.call(client.stub(KeyServiceStub).CreateKey, request)
-    _show_created(response, secret_file, secret_only=secret_only, as_json=as_json)
+    show_secret(response, secret_file, secret_only=secret_only, as_json=as_json)
 
 
 @app.command("list")
-def list_(
+def list_(  # noqa: PLR0913 - one parameter a flag
     *,
     api: Annotated[str, typer.Option("--api", help="Of this API only.")] = "",
     organization: Annotated[str, typer.Option("--org", help="Of this organization only; id or name.")] = "",
     kind: Annotated[str, typer.Option("--kind", help="Of this kind only.")] = "",
     environment: Annotated[str, typer.Option("--environment", help="Of this environment only.")] = "",
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="Of this status, such as active or revoked; repeat it.")
+    ] = None,
+    name_prefix: Annotated[str, typer.Option("--name-prefix", help="Whose name begins like this.")] = "",
+    older_than: Annotated[str | None, typer.Option("--older-than", help="Created longer ago, such as 365d.")] = None,
+    expires_within: Annotated[
+        str | None, typer.Option("--expires-within", help="That end within this time, or have, such as 30d.")
+    ] = None,
+    unused_for: Annotated[
+        str | None, typer.Option("--unused-for", help="Used, but not for this long, such as 90d.")
+    ] = None,
+    unused: Annotated[bool, typer.Option("--unused", help="Never used.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """
     List keys, oldest first.
 
-    Example: authsvc key list --api shop --org "Acme GmbH"
+    Example: authsvc key list --api shop --org "Acme GmbH" --status active --expires-within 30d
     """
     from authsvc_client.v1.key_service_pb2 import KeyFilter, ListKeysRequest, ListKeysResponse
     from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
 
-    from authsvc.cli import output
+    from authsvc.cli import output, values
     from authsvc.cli.client import Client
 
+    statuses = [values.key_status(name) for name in status or ()]
     client = Client.from_environment()
     stub = client.stub(KeyServiceStub)
-    organization_id = client.organization_id(organization)
-    where = KeyFilter(api=api, organization_id=organization_id, kind=kind, environment=environment)
+    where = KeyFilter(
+        api=api,
+        organization_id=client.organization_id(organization),
+        kind=kind,
+        environment=environment,
+        statuses=statuses,
+        name_prefix=name_prefix,
+        created_before=None if older_than is None else values.ago(older_than, "--older-than"),
+        expires_before=None if expires_within is None else values.ahead(expires_within, "--expires-within"),
+        last_used_before=None if unused_for is None else values.ago(unused_for, "--unused-for"),
+        unused=unused,
+    )
     request, everything = ListKeysRequest(filter=where, page_size=1000), ListKeysResponse()
     while True:
         page = client.call(stub.ListKeys, request)
@@ -144,8 +161,12 @@ def show(*, key_id: KeyId, as_json: AsJson = False) -> None:
 def revoke(
     *,
     key_id: KeyId,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Even the last administrator key.")] = False,
+    reason: Reason = "",
+    include_successor: Annotated[
+        bool, typer.Option("--include-successor", help="Also the key that replaced it by rotation.")
+    ] = False,
+    etag: Etag = "",
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -160,7 +181,7 @@ def revoke(
     from authsvc.cli.client import Client
 
     client = Client.from_environment()
-    request = RevokeKeyRequest(id=key_id, reason=reason, force=force)
+    request = RevokeKeyRequest(id=key_id, reason=reason, include_successor=include_successor, etag=etag, force=force)
     response = client.call(client.stub(KeyServiceStub).RevokeKey, request)
     if as_json:
         output.print_json(response)
@@ -168,6 +189,8 @@ def revoke(
         output.say(
             f"{response.key.id} ({response.key.name}) is revoked since {output.instant(response.key.revoked_at)}"
         )
+        if response.HasField("successor"):
+            output.say(f"so is its successor {response.successor.id}")
 
 
 @app.command()
@@ -193,7 +216,20 @@ def identify(*, as_json: AsJson = False) -> None:
         output.print_record(output.key_record(response.key))
 
 
-def _show_created(response: CreateKeyResponse, secret_file: Path | None, *, secret_only: bool, as_json: bool) -> None:
+def check_secret_options(secret_file: Path | None, *, secret_only: bool, as_json: bool) -> None:
+    """Find mistakes before a key is made, whose text could not be shown again."""
+    from authsvc.cli.errors import USAGE, CommandError
+
+    if secret_only and as_json:
+        raise CommandError("give either --json or --secret-only", USAGE)
+    if secret_file is not None and secret_file.exists():
+        raise CommandError(f"{secret_file}: is already there; name a new file", USAGE)
+
+
+def show_secret(
+    response: CreateKeyResponse | RotateKeyResponse, secret_file: Path | None, *, secret_only: bool, as_json: bool
+) -> None:
+    """Print a new key, with its text this once."""
     from authsvc.cli import output
     from authsvc.cli.errors import CommandError
     from authsvc.cli.secrets import write_private

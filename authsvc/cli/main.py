@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from authsvc.cli import check, configuration, database, keys, organizations
+from authsvc.cli import check, configuration, database, key_changes, keys, organization_changes, organizations
 from authsvc.cli.errors import REFUSED, USAGE, CommandError
 
 _INTERRUPTED = 130
@@ -71,6 +71,13 @@ def demo(
     return run(check=check)
 
 
+organizations.app.command()(organization_changes.update)
+organizations.app.command()(organization_changes.suspend)
+organizations.app.command()(organization_changes.reinstate)
+organizations.app.command()(organization_changes.delete)
+keys.app.command()(key_changes.update)
+keys.app.command()(key_changes.rotate)
+keys.app.command()(key_changes.delete)
 app.add_typer(organizations.app, name="org")
 app.add_typer(keys.app, name="key")
 app.command()(check.check)

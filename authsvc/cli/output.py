@@ -86,6 +86,10 @@ def key_record(key: Key) -> list[Row]:
     ]
     if key.HasField("revoked_at"):
         fields.append(("revoked", f"{instant(key.revoked_at)} {key.revoke_reason}".strip()))
+    if key.predecessor_id:
+        fields.append(("replaces", key.predecessor_id))
+    if key.successor_id:
+        fields.append(("replaced by", f"{key.successor_id}, works until {instant(key.grace_ends_at)}"))
     return fields
 
 

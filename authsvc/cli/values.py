@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from authsvc_client.v1.key_pb2 import KeyStatus
 from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authsvc.cli.errors import USAGE, CommandError
@@ -33,12 +37,12 @@ def origins(texts: Sequence[str] | None) -> OriginList | None:
     return OriginList(origins=texts) if texts else None
 
 
-def expiry(lasting: str | None, at: str | None) -> Timestamp | None:
+def expiry(after: str | None, at: str | None) -> Timestamp | None:
     """Return when a key ends, which is told in one of two ways or not at all."""
-    if lasting is not None and at is not None:
+    if after is not None and at is not None:
         raise CommandError("give either --expires-in or --expires-at", USAGE)
-    if lasting is not None:
-        return _timestamp(_later(lasting))
+    if after is not None:
+        return ahead(after, "--expires-in")
     return None if at is None else instant(at, "--expires-at")
 
 
@@ -53,11 +57,60 @@ def instant(text: str, option: str) -> Timestamp:
     return _timestamp(moment)
 
 
-def _later(lasting: str) -> datetime:
+def duration(text: str, option: str) -> timedelta:
+    """Read a length of time, such as 15m."""
     try:
-        return datetime.now(UTC) + timedelta(microseconds=parse_duration(lasting))
+        return timedelta(microseconds=parse_duration(text))
     except (ValueError, OverflowError):
-        raise CommandError("--expires-in: write a number and ms, s, m, h or d, such as 90d", USAGE) from None
+        raise CommandError(f"{option}: write a number and ms, s, m, h or d, such as 90d", USAGE) from None
+
+
+def ago(text: str, option: str) -> Timestamp:
+    """Return the instant that lies this long behind."""
+    try:
+        return _timestamp(datetime.now(UTC) - duration(text, option))
+    except OverflowError:
+        raise CommandError(f"{option}: that was before there were keys", USAGE) from None
+
+
+def ahead(text: str, option: str) -> Timestamp:
+    """Return the instant that lies this long ahead."""
+    try:
+        return _timestamp(datetime.now(UTC) + duration(text, option))
+    except OverflowError:
+        raise CommandError(f"{option}: that is too far away", USAGE) from None
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are there."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def mask(given: Mapping[str, object], cleared: Sequence[str] | None, clearable: Collection[str]) -> FieldMask:
+    """Return which fields to change: those that a value is given for, and those to empty."""
+    names = [name for name, value in given.items() if value is not None]
+    for name in cleared or ():
+        if name not in clearable or name in names:
+            raise CommandError(f"--clear: one of {', '.join(sorted(clearable))}, and no new value for it", USAGE)
+    if not names and not cleared:
+        raise CommandError("nothing to change: say what, for instance --name", USAGE)
+    return FieldMask(paths=[*names, *dict.fromkeys(cleared or ())])
+
+
+def key_status(name: str) -> KeyStatus.ValueType:
+    """Return a status, which people write in lower case and with blanks or hyphens."""
+    try:
+        return KeyStatus.Value(f"KEY_STATUS_{name.upper().replace('-', '_').replace(' ', '_')}")
+    except ValueError:
+        known = [text.removeprefix("KEY_STATUS_").lower() for text, number in KeyStatus.items() if number]
+        raise CommandError(f"--status: one of {', '.join(known)}", USAGE) from None
+
+
+def lasting(text: str, option: str) -> Duration:
+    """Return a length of time as requests carry it."""
+    wanted = Duration()
+    wanted.FromTimedelta(duration(text, option))
+    return wanted
 
 
 def _timestamp(moment: datetime) -> Timestamp:

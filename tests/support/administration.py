@@ -74,7 +74,7 @@ def wanted(**changes: Any) -> Wanted:
 def key_request(**changes: Any) -> KeyRequest:
     """Ask for a key of the first customer; what `KeyRequest` does not know is of `Wanted`."""
     plain = KeyRequest(api="shop", organization_id=ACME_ID, wanted=wanted(), request_id="")
-    own = {name: changes.pop(name) for name in ("api", "organization_id", "request_id") if name in changes}
+    own = {name: changes.pop(name) for name in ("api", "organization_id", "request_id", "body") if name in changes}
     return replace(plain, **own, wanted=wanted(**changes))
 
 

@@ -122,6 +122,7 @@ class Request:
     acknowledged: int
     answered: Revision | None  # the position behind the last answer before it
     heard: float
+    exists: bool  # for all that this process can know
     at_least: Revision | None
     task: asyncio.Task[Bearer | None]
     waited: bool
@@ -162,6 +163,7 @@ class CacheProtocol(RuleBasedStateMachine):
         self.probes: list[Probe] = []
         self.requests: list[Request] = []
         self.acknowledged: Counter[int] = Counter()
+        self.announced = {0, 1}
         self.answered: dict[int, Revision] = {}
         self.heard = float("-inf")
         self.flying: dict[int, float] = {}  # when the load started that others can join
@@ -198,6 +200,7 @@ class CacheProtocol(RuleBasedStateMachine):
             self._acknowledge(change)
 
     def _acknowledge(self, change: Change) -> None:
+        self.announced |= {2} if change.creates else set()
         for number, version in change.versions.items():
             self.acknowledged[number] = max(self.acknowledged[number], version)
 
@@ -325,7 +328,7 @@ class CacheProtocol(RuleBasedStateMachine):
         # As of a revision that the caller has from somewhere, or not.
         revision = self.database.position if at_least else None
         joined = self.world.counters.joined
-        owed = (self.acknowledged[number], self.answered.get(number), self.heard)
+        owed = (self.acknowledged[number], self.answered.get(number), self.heard, number in self.announced)
         task = self.world.ask(number, revision)
         self.requests.append(Request(number, self.now, *owed, revision, task, waited=not task.done()))
         if not task.done() and joined == self.world.counters.joined:
@@ -356,8 +359,8 @@ class CacheProtocol(RuleBasedStateMachine):
             violated("I6", f"answered from memory {request.started - request.heard} s after the last word")
 
     def _judge_absence(self, request: Request) -> None:
-        if request.acknowledged:
-            violated("I1", "a key that was acknowledged is unknown")
+        if request.exists:
+            violated("I1", "a key that exists is unknown")
         allowed = L if request.waited else TN + L
         absences = [read for read in self.given if read.number == request.number and read.version is None]
         if not any(read.at >= request.started - allowed for read in absences):
@@ -377,7 +380,9 @@ class CacheProtocol(RuleBasedStateMachine):
         expired = bearer.record.expires_at is not None and self.world.clock.now() >= bearer.record.expires_at
         if expired and check_status(bearer, builders.attempt(now=self.world.clock.now())) is None:
             violated("I9", "an expired key is let through")
-        self.answered[request.number] = as_of
+        before = self.answered.get(request.number)
+        if before is None or (before.epoch, before.seq) < (as_of.epoch, as_of.seq):
+            self.answered[request.number] = as_of
 
     # -- what holds all the time
 
@@ -393,7 +398,7 @@ class CacheProtocol(RuleBasedStateMachine):
     def bounds_hold(self) -> None:
         """Count everything that could grow."""
         cache, settings = self.world.cache, self.world.settings
-        index = {of for digests in cache._found.index.values() for of in digests}
+        index = {of for target in cache._found.index for of in cache._found.under(target)}
         if len(cache) > settings.keys or len(cache._absent) > settings.negatives or index != set(cache._found):
             violated("I7", "entries")
         if len(cache._tombs) > settings.tombstones or not all(cache._found.index.values()):

@@ -66,12 +66,14 @@ class FakeChanges:
         """Revoke several keys at one position."""
         found = [await self.get_key(key_id) for key_id in key_ids]
         check_etag(found[0].etag, etag)
-        changed = None
-        for key in found:
-            if key.record.revoked_at is None:
-                changed = self._revoke(key, reason, actor)
-        seq = self._revision() if changed is None else changed.revision
-        return Changed(value=tuple([await self.get_key(key_id) for key_id in key_ids]), revision=seq)
+        living, seq = [key for key in found if key.record.revoked_at is None], self.seq
+        for key in living:
+            self._revoke(key, reason, actor)
+        if living:
+            self.seq = seq + 1
+            self._note(actor, key_ids[0])
+        value = tuple([await self.get_key(key_id) for key_id in key_ids])
+        return Changed(value=value, revision=self._revision())
 
     async def update_key(self: Any, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
         """Change a key."""

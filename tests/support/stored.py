@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from authsvc.domain.administration import Actor
+from authsvc.domain.grants import Terms
 from authsvc.domain.hashing import Digest
 from authsvc.domain.quotas import Algorithm, Limit, Subject
-from authsvc.ports import NewKey, NewOrganization
+from authsvc.domain.updating import Update
+from authsvc.ports import NewKey, NewOrganization, OrganizationUpdate
 
 ACTOR = Actor(key_id="key_" + "9" * 26, organization_id="org_" + "9" * 26, address="192.0.2.1", request_id="request-1")
+# The same, safe to be repeated.
+ASKED = replace(ACTOR, body=hashlib.sha256(b"asked").digest())
 LIMITS = (
     Limit(
         name="per-key",
@@ -78,3 +82,17 @@ def new_key(number: int = 1, **changes: Any) -> NewKey:
         metadata={},
     )
     return replace(plain, **changes)
+
+
+def update(**changes: Any) -> Update:
+    """Give the first key as it is; what `Update` does not know is of its terms."""
+    plain = new_key()
+    terms = Terms(**{field.name: getattr(plain, field.name) for field in fields(Terms)})
+    own = {name: changes.pop(name) for name in ("name", "metadata") if name in changes}
+    return replace(Update(name=plain.name, metadata=plain.metadata, terms=replace(terms, **changes)), **own)
+
+
+def organization_update(**changes: Any) -> OrganizationUpdate:
+    """Give the first organization as it is."""
+    plain = new_organization()
+    return replace(OrganizationUpdate(name=plain.name, plan=None, networks=None, metadata={}), **changes)

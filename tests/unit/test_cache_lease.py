@@ -54,7 +54,7 @@ def test_the_lease_ends_behind_its_last_instant(world: World) -> None:
 
 def test_the_lease_counts_from_when_the_question_was_sent(world: World) -> None:
     """The answer may have been on its way for long."""
-    kept = world.load(0)
+    world.load(0)
     sent = world.clock.monotonic()
     world.advance(S)
     world.cache.confirm(position(1), sent)

@@ -16,10 +16,20 @@ from authsvc.domain.administration import Changed, Key
 from authsvc.domain.errors import UnavailableError
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
-from tests.support.stored import ACTOR, digest, key_id, new_key, new_organization, organization_id
+from tests.support.stored import (
+    ACTOR,
+    ASKED,
+    digest,
+    key_id,
+    new_key,
+    new_organization,
+    organization_id,
+    organization_update,
+    update,
+)
 
 CONCURRENT = 32
-TABLES = ("organizations", "keys", "audit_events", "auth_change", "change_head")
+TABLES = ("organizations", "keys", "audit_events", "auth_change", "change_head", "idempotency")
 
 Mutation = Callable[[SqlStore], Awaitable[Any]]
 
@@ -29,6 +39,20 @@ MUTATIONS = [
     pytest.param(lambda store: store.revoke_key(key_id(1), "leaked", ACTOR), id="revoke-key"),
     pytest.param(lambda store: store.suspend_organization(organization_id(1), "x", ACTOR), id="suspend"),
     pytest.param(lambda store: store.reinstate_organization(organization_id(2), "x", ACTOR), id="reinstate"),
+    pytest.param(lambda store: store.update_key(key_id(1), "1", update(name="new"), ACTOR), id="update-key"),
+    pytest.param(lambda store: store.delete_key(key_id(1), "x", ACTOR), id="delete-key"),
+    pytest.param(lambda store: store.create_key(new_key(9), ASKED), id="create-key-once"),
+    pytest.param(
+        lambda store: store.update_organization(organization_id(1), "1", organization_update(plan="pro"), ACTOR),
+        id="update-organization",
+    ),
+    pytest.param(lambda store: store.delete_organization(organization_id(2), "x", ACTOR), id="delete-organization"),
+]
+# These write down what happens to each of two keys.
+OF_TWO = [
+    pytest.param(lambda store: store.rotate_key(key_id(1), "1", new_key(9), 900, ACTOR), id="rotate-key"),
+    pytest.param(lambda store: store.rotate_key(key_id(1), "1", new_key(9), 900, ASKED), id="rotate-key-once"),
+    pytest.param(lambda store: store.revoke_keys([key_id(1), key_id(2)], "x", ACTOR), id="revoke-keys"),
 ]
 
 
@@ -38,6 +62,7 @@ async def furnish(store: SqlStore) -> None:
     await store.create_organization(new_organization(2), ACTOR)
     await store.suspend_organization(organization_id(2), "unpaid", ACTOR)
     await store.create_key(new_key(1), ACTOR)
+    await store.create_key(new_key(2), ACTOR)
 
 
 def snapshot(url: str) -> list[list[tuple[Any, ...]]]:
@@ -69,6 +94,27 @@ async def test_a_change_takes_one_position_and_writes_it_down(
     assert [(1, "done", 1, *actor, changed.revision.epoch, 0, 1, 1, 1)] == written
 
 
+@pytest.mark.parametrize("mutation", OF_TWO)
+async def test_a_change_of_two_keys_is_one_change(store: SqlStore, database_url: str, mutation: Mutation) -> None:
+    """One position, with an audit row and a change row for each of the two."""
+    await furnish(store)
+    before = await store.head()
+
+    changed = await mutation(store)
+
+    assert before.revision.seq + 1 == changed.revision.seq == (await store.head()).revision.seq
+    of = f"WHERE revision_seq = {changed.revision.seq}"
+    told = run_sql(database_url, f"SELECT target_id FROM audit_events {of} ORDER BY target_id")
+    dropped = run_sql(
+        database_url, f"SELECT key_id FROM auth_change WHERE seq = {changed.revision.seq} ORDER BY key_id"
+    )
+    assert told == dropped
+    assert len(told) == 2
+    assert run_sql(database_url, "SELECT count(*) = max(seq), max(seq) FROM audit_events") == [
+        (1, run_sql(database_url, "SELECT audit_seq FROM change_head")[0][0])
+    ]
+
+
 async def test_the_trail_tells_what_changed(store: SqlStore, database_url: str) -> None:
     """Before and after hold the fields that changed, never a digest."""
     await furnish(store)
@@ -81,6 +127,7 @@ async def test_the_trail_tells_what_changed(store: SqlStore, database_url: str) 
         "organization.create",
         "organization.create",
         "organization.suspend",
+        "key.create",
         "key.create",
         "key.revoke",
     ]
@@ -107,7 +154,7 @@ def trap(url: str, table: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("table", ["audit_events", "auth_change"])
-@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO])
 async def test_no_record_no_change(store: SqlStore, database_url: str, mutation: Mutation, table: str) -> None:
     """When the trail or the log cannot be written nothing is left, and the same change works later."""
     await furnish(store)
@@ -219,7 +266,7 @@ def watched(store: SqlStore) -> list[str]:
     return statements
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO])
 async def test_the_lock_is_held_for_two_round_trips(postgres_url: str, mutation: Mutation) -> None:
     """Behind the position come one statement and the commit: everyone else waits that long."""
     store = SqlStore.open(postgres_url)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from authsvc_client.v1 import key_pb2, key_service_pb2, organization_pb2, restrictions_pb2
+from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +19,8 @@ from authsvc.domain.inputs import WantedNetworks
 from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import parse_network
 from authsvc.domain.origins import parse_pattern
+from authsvc.domain.updating import KEY_FIELDS
+from authsvc.ports import KeyFilter
 from authsvc.servicers import wire
 from authsvc.servicers.auth_wire import timestamp
 from tests.support.builders import NOW, limit, record
@@ -125,18 +132,84 @@ def test_an_organization_is_shown_whole() -> None:
     assert message.status == organization_pb2.ORGANIZATION_STATUS_SUSPENDED
 
 
-def test_a_filter_field_that_is_not_built_is_not_passed_over() -> None:
-    """It would select more keys than were asked for."""
-    supported = key_service_pb2.KeyFilter(api="shop", kind="secret", environment="live", organization_id="org_1")
-    found = wire.key_filter(supported)
-
-    assert (found.api, found.kind, found.environment, found.organization_id) == ("shop", "secret", "live", "org_1")
-    for field in supported.DESCRIPTOR.fields:
+def test_every_field_of_a_filter_is_read() -> None:
+    """One that were passed over would select more keys than were asked for."""
+    nothing = wire.key_filter(key_service_pb2.KeyFilter())
+    for field in key_service_pb2.KeyFilter.DESCRIPTOR.fields:
         message = key_service_pb2.KeyFilter()
-        if hasattr(supported, field.name) and field.name not in {"api", "kind", "environment", "organization_id"}:
-            _set(message, field.name)
-            with pytest.raises(InvalidInputError, match=rf"^filter\.{field.name}: not supported yet$"):
-                wire.key_filter(message)
+        _set(message, field.name)
+
+        found = wire.key_filter(message)
+
+        assert [name for name in KeyFilter.__dataclass_fields__ if getattr(found, name) != getattr(nothing, name)] == [
+            field.name
+        ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        pytest.param({"statuses": [0]}, "statuses", id="no-status"),
+        pytest.param({"statuses": [99]}, "statuses", id="unheard-of-status"),
+        pytest.param({"statuses": [1] * 7}, "statuses", id="many-statuses"),
+        pytest.param({"name_prefix": "x" * 129}, "name_prefix", id="long-prefix"),
+        pytest.param({"name_prefix": "\x1b"}, "name_prefix", id="escape"),
+        pytest.param({"created_after": Timestamp(seconds=-1)}, "created_after", id="before-1970"),
+        pytest.param({"unused": True, "last_used_before": Timestamp(seconds=1)}, "unused", id="contradiction"),
+    ],
+)
+def test_a_malformed_filter_is_refused(fields: dict[str, Any], name: str) -> None:
+    """By the name of its field."""
+    with pytest.raises(InvalidInputError, match=rf"^filter\.{name}: "):
+        wire.key_filter(key_service_pb2.KeyFilter(**fields))
+
+
+@pytest.mark.parametrize("paths", [[], ["*"], ["id"], ["name", "created_by"], ["name.x"], ["Name"], ["etag"], [""]])
+def test_a_mask_names_what_can_change(paths: list[str]) -> None:
+    """And at least one of it."""
+    with pytest.raises(InvalidInputError, match=r"^update_mask: "):
+        wire.masked_fields(FieldMask(paths=paths), KEY_FIELDS)
+
+
+def test_what_a_mask_does_not_name_is_not_read() -> None:
+    """What it names keeps its presence: empty and absent are told apart."""
+    key = key_pb2.Key(id="x", name="new", kind="ключ", origins=OriginList(), networks=NetworkList())
+
+    only = wire.only(key, frozenset({"name", "origins", "expires_at"}))
+
+    assert only == key_pb2.Key(name="new", origins=OriginList())
+    assert (only.HasField("origins"), only.HasField("networks"), only.HasField("expires_at")) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("duration", "micros"),
+    [(Duration(), 0), (Duration(seconds=1, nanos=999), 1_000_000), (Duration(nanos=1000), 1)],
+)
+def test_a_grace_is_read_in_microseconds(duration: Duration, micros: int) -> None:
+    """Zero is one too."""
+    assert wire.grace(duration) == micros
+
+
+@pytest.mark.parametrize("duration", [Duration(seconds=-1), Duration(nanos=-1), Duration(seconds=2**62)])
+def test_a_grace_that_is_none_is_refused(duration: Duration) -> None:
+    """Below zero or beyond what a duration can be."""
+    with pytest.raises(InvalidInputError, match=r"^grace: "):
+        wire.grace(duration)
+
+
+def test_a_body_is_told_from_another() -> None:
+    """By the kind of request and by every field; the order of labels does not matter."""
+    bodies = [
+        key_service_pb2.RevokeKeyRequest(id="x"),
+        key_service_pb2.DeleteKeyRequest(id="x"),
+        key_service_pb2.RevokeKeyRequest(id="y"),
+        key_service_pb2.RevokeKeyRequest(id="x", force=True),
+    ]
+    forth = key_service_pb2.CreateKeyRequest(metadata={str(n): "" for n in range(50)})
+    back = key_service_pb2.CreateKeyRequest(metadata={str(n): "" for n in reversed(range(50))})
+
+    assert len({wire.body_of(body) for body in bodies}) == 4
+    assert wire.body_of(forth) == wire.body_of(back)
 
 
 @pytest.mark.parametrize("size", [-1, 1001])
@@ -163,8 +236,8 @@ def _set(message: key_service_pb2.KeyFilter, name: str) -> None:
         message.statuses.append(key_pb2.KEY_STATUS_ACTIVE)
     elif name == "unused":
         message.unused = True
-    elif name == "name_prefix":
-        message.name_prefix = "a"
+    elif name in {"api", "organization_id", "kind", "environment", "name_prefix"}:
+        setattr(message, name, "a")
     else:
         getattr(message, name).FromSeconds(1)
 
