@@ -71,10 +71,10 @@ class _Flight:
     asked: bool = False  # the database has the question
     detached: bool = False  # an invalidation came after its start: nobody new may join
     superseded: bool = False  # a later load of the same digest was started: nothing of it is kept
+    least: int = 0  # the newest position that an overtaken load of the digest has answered as of
 
 
-# What a load found, and as of when.
-_Answer = tuple[Bearer | None, Revision]
+_Answer = tuple[Bearer | None, Revision]  # what a load found, and as of when
 
 
 class _Positives(LRUCache[Digest, _Entry]):
@@ -140,8 +140,7 @@ class CachedKeyStore:
         self._bearer_for = bearer_for
         self._monotonic = clock.monotonic
         self._settings = settings
-        # Then even a load that is under way may be too old to join.
-        self._strict = settings.max_staleness < settings.load_budget
+        self._strict = settings.max_staleness < settings.load_budget  # what is under way may be too old to join
         self._counters = counters
         self._lock = threading.Lock()
         self._found = _Positives(settings.keys, counters)
@@ -233,8 +232,7 @@ class CachedKeyStore:
         if old is not None and young and not (fresh and old.asked):
             self._counters.joined += 1
             return old
-        with self._lock:
-            proven = digests[0] in self._found
+        proven = digests[0] in self._found
         if self._running >= self._settings.loads + self._settings.waiting or not (proven or self._may_guess(now)):
             self._counters.shed += 1
             raise UnavailableError(_OVERLOADED)
@@ -278,10 +276,13 @@ class CachedKeyStore:
 
     def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
         young = self._monotonic() - flight.started < self._settings.load_budget
-        return young and as_of.epoch == self._epoch and sent > self._since
+        return young and as_of.epoch == self._epoch and sent > self._since and as_of.seq >= flight.least
 
     def _outdate(self, digest: Digest, as_of: Revision) -> None:
-        """Forget what is older than an answer that is given and not kept: nobody later may get it."""
+        """See that nobody later gets an older answer than this one, which is given and not kept."""
+        current = self._flights.get(digest)
+        if current is not None:
+            current.detached, current.least = True, max(current.least, as_of.seq)
         with self._lock:
             entry, absent = self._found.get(digest), self._absent.get(digest)
             if entry is not None and entry.bearer.as_of.seq < as_of.seq:
@@ -310,8 +311,7 @@ class CachedKeyStore:
         self._running -= 1
         if self._flights.get(flight.digests[0]) is flight:
             del self._flights[flight.digests[0]]
-        # Asked for here, because nobody may be waiting any more.
-        error = None if flight.task.cancelled() else flight.task.exception()
+        error = None if flight.task.cancelled() else flight.task.exception()  # asked for, if nobody waits any more
         if error is not None and not isinstance(error, UnavailableError):
             self._counters.load_failures += 1
             _LOG.error("a key could not be loaded", extra={"fault": type(error).__name__})

@@ -163,7 +163,8 @@ class Registry(Protocol):
 
     An etag is the version that a change is meant for: another one raises `ConflictError` and names the
     current one, and an empty one is whichever is current. A change whose actor has a request id is noted
-    under it, in its transaction; one that is noted already raises `AlreadyExistsError`.
+    under it, in its transaction; one that is noted already raises `AlreadyExistsError`. What changes nothing
+    is not noted: it may be repeated anyway.
     """
 
     async def recall(self, actor: Actor) -> Recalled | None:

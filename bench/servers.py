@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +56,9 @@ def service(home: Path, config: Path = HERE / "authsvc.yaml") -> Iterator[tuple[
     address = f"127.0.0.1:{free_port()}"
     environ = process.environment(home, config, {"AUTHSVC_LISTEN": address})
     subprocess.run(process.command("init"), env=environ, check=True, capture_output=True)
-    with process.service(environ, home / "authsvc.log") as running:
-        pin(running.pid)
+    with ExitStack() as stack:
+        with first_core():
+            running = stack.enter_context(process.service(environ, home / "authsvc.log"))
         key = create_key(environ["AUTHSVC_ADMIN_LISTEN"], (home / "admin.key").read_text().strip())
         if not allowed(call(address, check_request(key), wait=True)):
             raise BenchError("the measured Check is not allowed")
@@ -105,17 +106,22 @@ def create_key(target: str, admin_key: str) -> str:
         return KeyServiceStub(channel).CreateKey(wanted, metadata=metadata, timeout=20).secret
 
 
-def pin(pid: int) -> None:
-    """Keep a process, with all its threads, on the first core."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {0})
+@contextmanager
+def first_core() -> Iterator[None]:
+    """Start processes on the first core: gRPC makes as many threads as it sees cores, so later is too late."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {0})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager
 def _process(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    running = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL)
+    with first_core():
+        running = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL)
     try:
-        os.sched_setaffinity(running.pid, {0})
         yield running
     finally:
         running.terminate()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, exists, insert, or_, select, update
@@ -130,7 +130,10 @@ async def update_organization(
     before, after = _difference(found, values)
     try:
         with conflicts("name: another organization has it"):
-            return await _change(database, found, values, _organization_event("update", found, before, after), actor)
+            event = _organization_event("update", found, before, after)
+            return await _change(
+                database, found, values, event, actor, lambda _: (organizations.c.version == found["version"],)
+            )
     except NothingTouchedError:
         raise stale(await organization(database, id_, "")) from None
 
@@ -146,24 +149,38 @@ async def delete_organization(
         return Changed(value=rows.organization(found), revision=position(found))
     await _refuse_living(database, id_)
     event = _organization_event("delete", found, {"status": found["status"]}, {"status": _DELETED}, reason)
+
+    def expected(now: Micros) -> tuple[ColumnElement[bool], ...]:
+        return (
+            organizations.c.status == found["status"],
+            ~exists().where(*_living(id_, now)),
+            *same_version(organizations, found, etag),
+        )
+
     try:
-        return await _change(database, found, {"status": _DELETED}, event, actor)
+        return await _change(database, found, {"status": _DELETED}, event, actor, expected)
     except NothingTouchedError:
         await _refuse_living(database, id_)
-        raise stale(await organization(database, id_, "")) from None
+        found = await organization(database, id_, etag)
+        if found["status"] == _DELETED:
+            return Changed(value=rows.organization(found), revision=position(found))
+        raise stale(found) from None
 
 
 async def _change(
-    database: Database, found: RowMapping, values: dict[str, Any], event: Event, actor: Actor
+    database: Database,
+    found: RowMapping,
+    values: dict[str, Any],
+    event: Event,
+    actor: Actor,
+    expected: Callable[[Micros], Iterable[ColumnElement[bool]]],
 ) -> Changed[Organization]:
     async with database.change(actor) as change:
         effect = (
             update(organizations)
-            .where(organizations.c.id == found["id"], organizations.c.version == found["version"])
+            .where(organizations.c.id == found["id"], *expected(change.now))
             .values(**values, updated_at=change.now, version=organizations.c.version + 1)
         )
-        if values.get("status") == _DELETED:
-            effect = effect.where(~exists().where(*_living(found["id"], change.now)))
         row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(found["id"]))
         return Changed(value=rows.organization(row), revision=change.revision)
 

@@ -1,15 +1,19 @@
-"""Safe retries by `request_id`: what was done once is recalled, not done again."""
+"""Safe retries: what was done once is recalled, and what another change has overtaken is begun anew."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.errors import AlreadyExistsError, ConflictError, FailedPreconditionError, NotFoundError
 from authsvc.ports import Recalled, Registry
+from authsvc.usecases.uninterrupted import uninterrupted
 
 T = TypeVar("T")
+P = TypeVar("P")
+
+ATTEMPTS = 5  # at a change that others overtake
 
 # What a call may meet because the same call was made a moment ago.
 _OVERTAKEN = (AlreadyExistsError, ConflictError, FailedPreconditionError, NotFoundError)
@@ -37,3 +41,21 @@ async def once(
             if earlier is None:
                 raise
     return await recall(earlier)
+
+
+async def current(
+    prepare: Callable[[], Awaitable[P]], store: Callable[[P], Coroutine[Any, Any, T]], *, version: str
+) -> T:
+    """
+    Prepare a change of what there is now, and store it; begin anew where another change came in between.
+
+    A caller that means one version is told instead.
+    """
+    for _ in range(ATTEMPTS - 1):
+        prepared = await prepare()
+        try:
+            return await uninterrupted(store(prepared))
+        except ConflictError:
+            if version:
+                raise
+    return await uninterrupted(store(await prepare()))

@@ -24,10 +24,8 @@ from authsvc.ports import Clock, KeyCache, Recalled, Registry
 from authsvc.usecases.create_key import Mint
 from authsvc.usecases.get_key import GetKey
 from authsvc.usecases.reach import check_reach
-from authsvc.usecases.retries import once
-from authsvc.usecases.uninterrupted import uninterrupted
+from authsvc.usecases.retries import current, once
 
-ATTEMPTS = 5
 _REPLACEABLE = LIVE | {KeyStatus.NOT_YET_VALID}
 _MICROS_PER_SECOND = 1_000_000
 
@@ -78,19 +76,15 @@ class RotateKey:
         return RotatedKey(changed=Changed(value=rotated, revision=earlier.revision), secret=None)
 
     async def _work(self, caller: Administrator, request: Rotation, actor: Actor) -> RotatedKey:
-        for attempt in range(ATTEMPTS):
+        async def prepare() -> tuple[Key, Api, Micros]:
             key = await self._get(caller, request.key_id, request.etag)
             api = self._api(key)
             grace = _grace(request.grace, api)
             check_reach(caller, api, terms_of(key.record))
             await self._check_replaceable(key)
-            try:
-                return await uninterrupted(self._rotate(key, api, grace, actor))
-            except ConflictError:
-                # Changed in between: without an etag, whatever it is now is meant.
-                if request.etag or attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+            return key, api, grace
+
+        return await current(prepare, lambda prepared: self._rotate(*prepared, actor), version=request.etag)
 
     async def _rotate(self, key: Key, api: Api, grace: Micros, actor: Actor) -> RotatedKey:
         record = key.record

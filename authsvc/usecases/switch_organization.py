@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class _Change(Protocol):
         """Change the organization in the registry."""
 
 
-class SwitchOrganization:
+class SwitchOrganization(ABC):
     """When it returns, this instance decides by the changed organization, for all of its keys. See the subclasses."""
 
     def __init__(self, registry: Registry, keys: KeyCache) -> None:
@@ -49,8 +50,9 @@ class SwitchOrganization:
 
         return await once(self._registry, actor, work, self._recall)
 
+    @abstractmethod
     def _change(self) -> _Change:
-        raise NotImplementedError
+        """Return the registry's method."""
 
     async def _recall(self, earlier: Recalled) -> Changed[Organization]:
         organization = await self._registry.get_organization(earlier.target_id)

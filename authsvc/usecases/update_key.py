@@ -8,7 +8,7 @@ from authsvc.domain import inputs
 from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Apis
-from authsvc.domain.errors import ConflictError, FailedPreconditionError, InvalidInputError
+from authsvc.domain.errors import FailedPreconditionError, InvalidInputError
 from authsvc.domain.issuing import Wanted
 from authsvc.domain.keys import KeyRecord
 from authsvc.domain.updating import Update, update_of
@@ -16,10 +16,7 @@ from authsvc.ports import Clock, KeyCache, Recalled, Registry
 from authsvc.usecases.get_key import GetKey
 from authsvc.usecases.last_administrator import LastAdministrator
 from authsvc.usecases.reach import check_reach
-from authsvc.usecases.retries import once
-from authsvc.usecases.uninterrupted import uninterrupted
-
-ATTEMPTS = 5
+from authsvc.usecases.retries import current, once
 
 # What nobody changes of the key that makes the call: another administrator does.
 _NOT_OF_ONESELF = frozenset({"scopes", "full_access", "expires_at"})
@@ -62,16 +59,11 @@ class UpdateKey:
         return Changed(value=key, revision=earlier.revision)
 
     async def _work(self, caller: Administrator, request: KeyChange, actor: Actor) -> Changed[Key]:
-        for attempt in range(ATTEMPTS):
+        async def prepare() -> tuple[Key, Update]:
             key = await self._get(caller, request.key_id, request.etag)
-            update = await self._update(caller, key, request)
-            try:
-                return await uninterrupted(self._store(key, update, actor))
-            except ConflictError:
-                # Changed in between: without an etag, whatever it is now is meant.
-                if request.etag or attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+            return key, await self._update(caller, key, request)
+
+        return await current(prepare, lambda prepared: self._store(*prepared, actor), version=request.etag)
 
     async def _update(self, caller: Administrator, key: Key, request: KeyChange) -> Update:
         api = self._apis.by_name.get(key.record.api)

@@ -9,15 +9,12 @@ from authsvc.domain import inputs
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Organization, OrganizationStatus
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Apis
-from authsvc.domain.errors import ConflictError, FailedPreconditionError, NotFoundError
+from authsvc.domain.errors import FailedPreconditionError, NotFoundError
 from authsvc.ports import KeyCache, OrganizationUpdate, Recalled, Registry
 from authsvc.usecases.create_key import NO_SUCH_ORGANIZATION
 from authsvc.usecases.create_organization import free_name, plan_of
 from authsvc.usecases.get_key import check_etag
-from authsvc.usecases.retries import once
-from authsvc.usecases.uninterrupted import uninterrupted
-
-ATTEMPTS = 5
+from authsvc.usecases.retries import current, once
 
 # What would lock administrators out, or hide that they are administrators.
 _NOT_OF_OPERATORS = frozenset({"name", "plan", "networks"})
@@ -58,15 +55,11 @@ class UpdateOrganization:
         return Changed(value=organization, revision=earlier.revision)
 
     async def _work(self, request: OrganizationChange, actor: Actor) -> Changed[Organization]:
-        for attempt in range(ATTEMPTS):
+        async def prepare() -> tuple[Organization, OrganizationUpdate]:
             found = await self._organization(request)
-            try:
-                return await uninterrupted(self._store(found, self._update(found, request), actor))
-            except ConflictError:
-                # Changed in between: without an etag, whatever it is now is meant.
-                if request.etag or attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+            return found, self._update(found, request)
+
+        return await current(prepare, lambda prepared: self._store(*prepared, actor), version=request.etag)
 
     async def _organization(self, request: OrganizationChange) -> Organization:
         try:

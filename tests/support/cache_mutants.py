@@ -81,6 +81,13 @@ class IdleForEver(CachedKeyStore):
         return entry.bearer if known is None and entry is not None and self._down else known
 
 
+class KeepsOlder(CachedKeyStore):
+    """Keeps a load that read before one that was answered already."""
+
+    def _outdate(self, digest: Digest, as_of: Revision) -> None:
+        """Leave everything as it is."""
+
+
 class KeepsOvertaken(CachedKeyStore):
     """Keeps the earlier of two loads of one digest, if it comes last."""
 
@@ -93,7 +100,8 @@ class KeepsOvertaken(CachedKeyStore):
     @property
     def everyone(self) -> list[_Flight]:
         """Return every flight there ever was."""
-        return self.__dict__.setdefault("_everyone", [])
+        flights: list[_Flight] = self.__dict__.setdefault("_everyone", [])
+        return flights
 
     def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
         flight = super()._join(digests, now, fresh=fresh)

@@ -168,6 +168,21 @@ def test_an_answer_that_was_overtaken_outdates_what_is_cached(loaded: KeyRecord 
         assert world.cache.get(digest(0)) is None
 
 
+def test_of_two_loads_the_one_started_later_may_have_read_earlier(world: World) -> None:
+    """Once the newer answer is given, the other is neither joined nor kept."""
+    world.ask(0)
+    later = world.ask(0, at_least=position(2))
+    world.store.loads[0].found(record(), seq=3)
+    world.loop.turn()
+    after = world.ask(0)
+    world.store.loads[1].found(record(), seq=2)
+    world.loop.turn()
+
+    assert later.result() is not None
+    assert not after.done()
+    assert world.cache.get(digest(0)) is None
+
+
 def test_the_older_of_two_loads_does_not_come_back_after_an_eviction(world: World) -> None:
     """What was answered once is never answered older, even when the cache has forgotten it."""
     world.ask(0)

@@ -179,7 +179,12 @@ def test_a_record_is_read_again_after_its_age(world: World) -> None:
 def test_ages_are_spread(world: World, monkeypatch: pytest.MonkeyPatch, edge: float) -> None:
     """By a tenth, so that keys loaded together are not all read again together."""
     spans: list[tuple[float, float]] = []
-    monkeypatch.setattr("authsvc.cache.random.uniform", lambda low, high: spans.append((low, high)) or edge)
+
+    def draw(low: float, high: float) -> float:
+        spans.append((low, high))
+        return edge
+
+    monkeypatch.setattr("authsvc.cache.random.uniform", draw)
     kept = world.load(0)
     world.advance(T * edge - 0.001)
     world.confirm()

@@ -116,7 +116,7 @@ def test_the_race_shows_a_cache_without_its_fence() -> None:
     assert Races(NoFence)(200) > 0
 
 
-def hammer(work: Callable[[], None], stop: threading.Event) -> None:
+def hammer(work: Callable[[], object], stop: threading.Event) -> None:
     """Do it until told to stop."""
     while not stop.is_set():
         work()

@@ -197,7 +197,12 @@ def test_it_beats_every_second(patient: Patient) -> None:
 def test_it_beats_early_but_never_late(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease counts on the period; a spread keeps processes from beating as one."""
     spans: list[tuple[float, float]] = []
-    monkeypatch.setattr("authsvc.heartbeat.random.uniform", lambda *span: spans.append(span) or span[0])
+
+    def draw(low: float, high: float) -> float:
+        spans.append((low, high))
+        return low
+
+    monkeypatch.setattr("authsvc.heartbeat.random.uniform", draw)
     patient.first()
     patient.answer()
     patient.run()

@@ -146,6 +146,23 @@ async def test_one_of_many_rotations_wins(store: SqlStore, database_url: str) ->
     assert run_sql(database_url, "SELECT count(*) FROM audit_events WHERE action = 'key.rotate'") == [(1,)]
 
 
+async def test_one_of_many_changes_of_a_version_wins(store: SqlStore) -> None:
+    """Updates, rotations and deletions alike; the others are told that they came too late."""
+    await furnish(store)
+
+    answers = await asyncio.gather(
+        *(store.update_key(key_id(1), "1", update(name=f"name {n}"), ACTOR) for n in range(4)),
+        *(store.rotate_key(key_id(1), "1", new_key(n), 0, ACTOR) for n in range(2, 6)),
+        *(store.delete_key(key_id(1), "", ACTOR, etag="1") for _ in range(4)),
+        *(store.revoke_keys([key_id(1)], "", ACTOR, etag="1") for _ in range(4)),
+        return_exceptions=True,
+    )
+
+    kinds = [type(answer) for answer in answers]
+    assert kinds.count(Changed) == 1
+    assert set(kinds) <= {Changed, ConflictError, NotFoundError}
+
+
 async def test_a_cancelled_rotation_is_whole_or_nothing(store: SqlStore, database_url: str) -> None:
     """Whenever the caller gives up, both keys agree, and so does the trail."""
     await store.create_organization(new_organization(), ACTOR)

@@ -153,6 +153,16 @@ async def test_a_key_and_the_end_of_its_organization_never_both(store: SqlStore,
     assert run_sql(database_url, both) == [(0,)]
 
 
+async def test_of_many_deletions_one_is_done(store: SqlStore, database_url: str) -> None:
+    """All callers are told of the same."""
+    await store.create_organization(new_organization(), ACTOR)
+
+    answers = await asyncio.gather(*(store.delete_organization(organization_id(1), str(n), ACTOR) for n in range(8)))
+
+    assert len({answer.value.etag for answer in answers}) == 1
+    assert run_sql(database_url, "SELECT count(*) FROM audit_events WHERE action = 'organization.delete'") == [(1,)]
+
+
 async def test_the_operators_stay(store: SqlStore) -> None:
     """Without any key, too."""
     await store.create_organization(new_organization(name=OPERATORS), ACTOR)
