@@ -46,6 +46,8 @@ if ! works; then
   "$python" -m venv --clear "$venv"
 fi
 echo "set-up: installing packages; the first time takes a minute or two"
-"$venv/bin/python" -m pip install --quiet --require-hashes -r requirements.lock
+# --no-deps: the lock is complete, and a resolver that meets `coverage[toml]` looks for a newer coverage than the locked.
+"$venv/bin/python" -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation -e clients/python -e .
+"$venv/bin/python" -m pip check >/dev/null || "$venv/bin/python" -m pip check
 touch "$venv/.installed"
