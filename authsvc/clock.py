@@ -21,14 +21,11 @@ class DatabaseClock:
     def __init__(self) -> None:
         self._offset = time.time_ns() // _NANOS_PER_MICRO - time.monotonic_ns() // _NANOS_PER_MICRO
         self._anchored = False
+        self.monotonic = time.monotonic  # seconds that never step back
 
     def now(self) -> Micros:
         """Return the time of day."""
         return time.monotonic_ns() // _NANOS_PER_MICRO + self._offset
-
-    def monotonic(self) -> float:
-        """Return seconds that never step back."""
-        return time.monotonic()
 
     def anchor(self, database_now: Micros, sent: float) -> None:
         """Note what the database's clock said to a question sent at `sent` (monotonic seconds)."""

@@ -7,18 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 
-from authsvc.domain.decision import Bearer
+from authsvc.domain.decision import Bearer, counted_for
+from authsvc.domain.keys import KeyRecord
 from authsvc.domain.quotas import Limit, State, Verdict, spend
 
 _LOOKS = 64  # at buckets, for each new one
+
+Buckets = dict[str, State]  # of one limit, by whose requests they count
 
 
 class LocalLimiter:
     """
     Counts per process: N processes together let through up to N times a limit.
 
-    `capacity` bounds the buckets. Near it those that have recovered are dropped, which changes
-    nothing; only when none has, another is.
+    A bucket belongs to a limit, so one that was changed starts afresh. `capacity` bounds the buckets. Near it
+    those that have recovered are dropped, which changes nothing; only when none has, another is.
     """
 
     def __init__(self, capacity: int = 200_000, now: Callable[[], int] = time.monotonic_ns) -> None:
@@ -26,13 +29,18 @@ class LocalLimiter:
         self._ample = capacity - capacity // 10
         self._now = now
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[Limit, State]] = {}
-        # When each bucket recovers, or earlier: spending puts that off, and only `_make_room` looks.
-        self._recovery: list[tuple[int, str]] = []
+        self._by_shape: dict[str, Buckets] = {}
+        # When each bucket recovers, or earlier: spending puts that off, and only `_make_room` looks. The
+        # number tells equal instants apart.
+        self._recovery: list[tuple[int, int, Limit, str]] = []
+        self._entered = 0
 
     def spend(self, bearer: Bearer) -> tuple[Verdict, ...]:
         """Take one request from every limit, or from none when one refuses; the tightest verdict first."""
-        return self._ask(bearer, keep=True) if bearer.limits else ()
+        limits = bearer.limits
+        if len(limits) == 1:
+            return (self._spend_one(limits[0], bearer.record),)
+        return self._ask(bearer, keep=True) if limits else ()
 
     def peek(self, bearer: Bearer) -> tuple[Verdict, ...]:
         """Say what `spend` would."""
@@ -40,48 +48,67 @@ class LocalLimiter:
 
     def __len__(self) -> int:
         """Return how many buckets are kept."""
-        return len(self._buckets)
+        return len(self._recovery)
+
+    def _spend_one(self, limit: Limit, record: KeyRecord) -> Verdict:
+        """Do what `_ask` does for several, for the keys that have one limit: nearly all."""
+        owner, now = counted_for(limit, record), self._now()
+        with self._lock:
+            buckets = self._by_shape.get(limit.shape)
+            known = None if buckets is None else buckets.get(owner)
+            verdict, state = spend(limit, known, now)
+            if buckets is not None and known is not None and verdict.allowed:
+                buckets[owner] = state
+            elif verdict.allowed:
+                self._enter(limit, owner, state, now)
+        return verdict
 
     def _ask(self, bearer: Bearer, *, keep: bool) -> tuple[Verdict, ...]:
-        now, allowed = self._now(), True
+        now, record = self._now(), bearer.record
+        asked: list[tuple[Limit, str, State]] = []
         verdicts: list[Verdict] = []
-        states: list[State] = []
         with self._lock:
-            buckets = self._buckets
-            for bucket, limit in bearer.limits:
-                kept = buckets.get(bucket)
-                # A limit that was changed starts afresh: its old state is in other units.
-                known = kept[1] if kept is not None and (kept[0] is limit or kept[0] == limit) else None
-                verdict, state = spend(limit, known, now)
-                allowed = allowed and verdict.allowed
+            for limit in bearer.limits:
+                owner = counted_for(limit, record)
+                verdict, state = spend(limit, self._by_shape.get(limit.shape, {}).get(owner), now)
                 verdicts.append(verdict)
-                states.append(state)
-            if keep and allowed:
-                for (bucket, limit), state in zip(bearer.limits, states, strict=True):
-                    if bucket not in buckets:
-                        self._make_room(now)
-                        heapq.heappush(self._recovery, (_recovers(limit, state), bucket))
-                    buckets[bucket] = (limit, state)
+                asked.append((limit, owner, state))
+            if keep and all(verdict.allowed for verdict in verdicts):
+                for limit, owner, state in asked:
+                    buckets = self._by_shape.get(limit.shape)
+                    if buckets is not None and owner in buckets:
+                        buckets[owner] = state
+                    else:
+                        self._enter(limit, owner, state, now)
         if len(verdicts) > 1:
             verdicts.sort(key=_tightness)
         return tuple(verdicts)
 
+    def _enter(self, limit: Limit, owner: str, state: State, now: int) -> None:
+        self._make_room(now)
+        self._entered += 1
+        heapq.heappush(self._recovery, (_recovers(limit, state), self._entered, limit, owner))
+        self._by_shape.setdefault(limit.shape, {})[owner] = state
+
     def _make_room(self, now: int) -> None:
         """Make room for one more bucket."""
-        buckets, looks = self._buckets, 0
-        while len(buckets) >= self._ample:
-            full = len(buckets) >= self._capacity
-            noted, bucket = self._recovery[0]
+        recovery, looks = self._recovery, 0
+        while len(recovery) >= self._ample:
+            full = len(recovery) >= self._capacity
+            noted, number, limit, owner = recovery[0]
             # Begun early and a few looks at a time, so that there is never much to look at when it is full.
             if not full and (noted > now or looks == _LOOKS):
                 return
             looks += 1
-            recovers = _recovers(*buckets[bucket])
+            buckets = self._by_shape[limit.shape]
+            recovers = _recovers(limit, buckets[owner])
             if recovers > noted and noted <= now:
-                heapq.heapreplace(self._recovery, (recovers, bucket))
-            else:
-                heapq.heappop(self._recovery)
-                del buckets[bucket]
+                heapq.heapreplace(recovery, (recovers, number, limit, owner))
+                continue
+            heapq.heappop(recovery)
+            del buckets[owner]
+            if not buckets:
+                del self._by_shape[limit.shape]
 
 
 def _recovers(limit: Limit, state: State) -> int:

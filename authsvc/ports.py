@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum
+from typing import Final, Protocol
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.decision import Bearer
@@ -43,11 +44,13 @@ class KeyStore(Protocol):
         """Return the end of the change log."""
 
 
-class Absent:
+class Absent(Enum):
     """Says of a digest that nothing is stored under it."""
 
+    ABSENT = "absent"
 
-ABSENT = Absent()
+
+ABSENT: Final = Absent.ABSENT
 
 
 class KeyCache(Protocol):

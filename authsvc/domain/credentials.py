@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from authsvc.domain.key_text import presentable
+from authsvc.domain.key_text import MAX_TEXT_LENGTH, presentable
 
 AUTHORIZATION = "authorization"
 
@@ -16,30 +16,46 @@ class CredentialSource:
 
     header: str  # lower case
     scheme: str | None  # lower case
+    _start: str = field(init=False, repr=False, compare=False)
 
-    def key_in(self, value: str) -> str | None:
-        """Return the key in a header's value; None when it is malformed."""
-        if self.scheme is not None:
+    def __post_init__(self) -> None:
+        """Work out what a value begins with."""
+        object.__setattr__(self, "_start", "" if self.scheme is None else self.scheme + " ")
+
+    def text_in(self, value: str) -> str | None:
+        """Return what stands where the key should in a header's value; None when nothing can."""
+        if self._start:
             # Exactly one blank: slicing leaves a second one in the key, where it is not presentable.
-            end = len(self.scheme) + 1
-            scheme = value[:end]
+            end = len(self._start)
+            start = value[:end]
             # ASCII first: lower-casing makes ASCII letters of a few others (U+212A KELVIN SIGN).
-            if not scheme.isascii() or scheme.lower() != self.scheme + " ":
+            if not start.isascii() or start.lower() != self._start:
                 return None
             value = value[end:]
-        return value if presentable(value) else None
+        return value if len(value) <= MAX_TEXT_LENGTH else None
 
 
-def find_key(sources: Sequence[CredentialSource], headers: Mapping[str, str]) -> str | None:
+def find_text(sources: Sequence[CredentialSource], headers: Mapping[str, str]) -> str | None:
     """
-    Return the one presented key; None when there is none, when it is malformed, or when there are several.
+    Return the one presented text; None when there is none, when it is too long, or when there are several.
 
-    Only the configured headers are credentials; any other header is not looked at.
+    It may be no key's: whoever looks it up asks `presentable` unless the text is that of a known key. Only
+    the configured headers are credentials; any other header is not looked at.
     """
+    if len(sources) == 1:
+        source = sources[0]
+        value = headers.get(source.header)
+        return None if value is None else source.text_in(value)
     found: CredentialSource | None = None
     for source in sources:
         if source.header in headers:
             if found is not None:
                 return None
             found = source
-    return None if found is None else found.key_in(headers[found.header])
+    return None if found is None else found.text_in(headers[found.header])
+
+
+def find_key(sources: Sequence[CredentialSource], headers: Mapping[str, str]) -> str | None:
+    """Return the one presented key; None also when the text is malformed."""
+    text = find_text(sources, headers)
+    return text if text is not None and presentable(text) else None

@@ -8,9 +8,10 @@ rule returns None when it has no objection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol
 
 from authsvc.domain import network, origins
 from authsvc.domain.api import Api, EnvironmentSource, OriginPolicy
@@ -31,6 +32,7 @@ class Purpose(StrEnum):
 # Members that every request looks at: reading one through its class costs as much as a rule.
 _AUTHENTICATE = Purpose.AUTHENTICATE
 _BY_REQUEST = EnvironmentSource.REQUEST
+_BY_KEY = Subject.KEY
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -44,10 +46,10 @@ class Bearer:
 
     record: KeyRecord
     scopes: frozenset[str] | None  # effective: granted, within the kind's ceiling; None: everything
-    limits: tuple[tuple[str, Limit], ...]  # with the bucket each is counted in
+    limits: tuple[Limit, ...]  # all must have room
     rules: tuple[Check, ...]
     as_of: Revision
-    rendered: tuple[bytes, ...] = ()
+    rendered: tuple[bytes, bytes, bytes] | None = None
 
 
 END_OF_TIME: Micros = 2**63
@@ -61,12 +63,30 @@ def spend_unasked(_: Bearer) -> tuple[Verdict, ...]:
     raise AssertionError("no limiter was named")
 
 
-@dataclass(slots=True, kw_only=True)
+class Sender(Protocol):
+    """Who sends a request."""
+
+    def address(self, api: Api) -> str | None:
+        """Return the text of the client's address, as the API says where to look for it; None when unknown."""
+
+
+@dataclass(slots=True)
+class KnownSender:
+    """A sender whose address the caller has told."""
+
+    source_ip: str | None
+
+    def address(self, _: Api) -> str | None:
+        """Return it."""
+        return self.source_ip
+
+
+@dataclass(slots=True)
 class Attempt:
     """
-    One question, resolved against its API. Not frozen: it is built for every request.
+    One question, resolved against its API.
 
-    The last three are filled in when the key is at hand. Until then every key with an end has
+    Built for every request, so neither frozen nor by keyword, each of which costs as much as several rules. The last three are filled in when the key is at hand. Until then every key with an end has
     reached it, and asking a limiter is a fault.
     """
 
@@ -76,11 +96,16 @@ class Attempt:
     required: tuple[str, ...] | None  # scopes that must all hold; None: no rule names any, deny
     environment: str | None
     origin: str | None
-    source_ip: str | None
+    sender: Sender
     organization_id: str | None  # of the resource, where the caller names it
-    now: Micros = END_OF_TIME
-    spend: Spend = spend_unasked
-    verdicts: tuple[Verdict, ...] = ()  # what the limits said, for the answer's headers
+    now: Micros = field(default=END_OF_TIME, kw_only=True)
+    spend: Spend = field(default=spend_unasked, kw_only=True)
+    verdicts: tuple[Verdict, ...] = field(default=(), kw_only=True)  # what the limits said, for the answer's headers
+
+    @property
+    def source_ip(self) -> str | None:
+        """Return the client's address; few keys have a rule that asks for it."""
+        return self.sender.address(self.api)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +118,9 @@ class Deny:
     verdicts: tuple[Verdict, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Allow:
-    """Permission."""
+    """Permission. Not frozen: it is made for every request that is limited, and freezing triples its cost."""
 
     verdicts: tuple[Verdict, ...] = ()
 
@@ -104,7 +129,7 @@ ALLOW = Allow()
 Decision = Allow | Deny
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Outcome:
     """
     A decision with whom it is about, as doors render it.
@@ -218,8 +243,8 @@ def check_origin(bearer: Bearer, attempt: Attempt) -> Objection:
 
 def check_ip(bearer: Bearer, attempt: Attempt) -> Objection:
     """The client's address is in the organization's networks and in the key's."""
-    record = bearer.record
-    address = None if attempt.source_ip is None else network.parse_address(attempt.source_ip)
+    record, source_ip = bearer.record, attempt.source_ip
+    address = None if source_ip is None else network.parse_address(source_ip)
     for owner, networks in (("organization", record.organization_networks), ("key", record.networks)):
         if networks is not None and (address is None or not network.contains(networks, address)):
             return Deny(reason=Reason.IP_NOT_ALLOWED, detail=f"address not in the {owner}'s networks")
@@ -232,8 +257,13 @@ def check_scope(bearer: Bearer, attempt: Attempt) -> Objection:
         return None
     missing = first_missing(attempt.required or (), bearer.scopes)
     if missing is not None:
-        return Deny(reason=Reason.INSUFFICIENT_SCOPE, detail=f"lacks {missing}", required_scope=missing)
+        return _lacks(missing)
     return None
+
+
+@lru_cache(maxsize=4096)
+def _lacks(scope: str) -> Deny:
+    return Deny(reason=Reason.INSUFFICIENT_SCOPE, detail=f"lacks {scope}", required_scope=scope)
 
 
 def check_rate(bearer: Bearer, attempt: Attempt) -> Objection:
@@ -285,7 +315,7 @@ def decide(bearer: Bearer | None, attempt: Attempt) -> Decision:
         objection = check(bearer, attempt)
         if objection is not None:
             return objection
-    return Allow(verdicts=attempt.verdicts) if attempt.verdicts else ALLOW
+    return Allow(attempt.verdicts) if attempt.verdicts else ALLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,17 +363,24 @@ def _shared_rules(rules: tuple[Check, ...]) -> tuple[Check, ...]:
     return rules
 
 
-def limits_of(record: KeyRecord, api: Api) -> tuple[tuple[str, Limit], ...]:
-    """Return every limit on a key, each with the bucket that counts it. All must have room."""
+@lru_cache(maxsize=4096)
+def _shared_limits(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    return limits
+
+
+def limits_of(record: KeyRecord, api: Api) -> tuple[Limit, ...]:
+    """Return every limit on a key. All must have room."""
     kind = api.kinds.get(record.kind)
     plan = api.plans.get(record.plan or "") or api.plans.get(api.default_plan or "")
     sources = (api.limits, kind.limits if kind else (), plan.limits if plan else (), record.limits)
-    return tuple((_bucket(limit, record), limit) for limits in sources for limit in limits)
+    return _shared_limits(tuple(limit for limits in sources for limit in limits))
 
 
-def _bucket(limit: Limit, record: KeyRecord) -> str:
-    owner = f"{record.api}/{record.organization_id}" if limit.subject is Subject.ORGANIZATION else record.id
-    # The whole limit, not only its name: two limits in one bucket would undo each other's count, and a
-    # key's own generous limit would so switch off its API's strict one of the same name.
-    shape = f"{limit.algorithm}/{limit.count}/{limit.period_ns}/{limit.burst}"
-    return f"{limit.subject}/{owner}/{shape}/{limit.name}"
+def counted_for(limit: Limit, record: KeyRecord) -> str:
+    """
+    Return whose requests a limit counts together.
+
+    With the whole limit, not only its name, this names the bucket: two limits in one bucket would undo each other's
+    count, and a key's own generous limit would so switch off its API's strict one of the same name.
+    """
+    return record.id if limit.subject is _BY_KEY else f"{record.api}/{record.organization_id}"

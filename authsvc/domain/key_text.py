@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 MAX_TEXT_LENGTH = 128  # bytes; longer text is refused before it is hashed
 
@@ -136,25 +137,38 @@ def _well_formed(key_class: KeyClass, text: str) -> bool:
         return False
     if key_class.alphabet is Alphabet.VISIBLE:
         return presentable(text)
-    if not all(character in key_class.alphabet.characters for character in body):
+    if _body(key_class.alphabet).fullmatch(body) is None:
         return False
     length = _checksum_length(key_class)
     return length == 0 or _checksum(key_class, text[:-length]) == text[-length:]
 
 
+@lru_cache
+def _body(alphabet: Alphabet) -> re.Pattern[str]:
+    return re.compile(f"[{alphabet.characters}]+")
+
+
 def _checksum_length(key_class: KeyClass) -> int:
-    base, length = len(key_class.alphabet.characters), 1
-    if key_class.checksum is Checksum.NONE or base == 0:
-        return 0
+    return 0 if key_class.checksum is Checksum.NONE else _crc_length(key_class.alphabet)
+
+
+@lru_cache
+def _crc_length(alphabet: Alphabet) -> int:
     # As many digits as the largest CRC-32 needs: 6 in base62, 7 in base32 and base36, 8 in hex.
-    while base**length < 2**32:
-        length += 1
-    return length
+    base = len(alphabet.characters)
+    return next(length for length in range(1, 33) if base**length >= 2**32) if base > 1 else 0
 
 
 def _checksum(key_class: KeyClass, stem: str) -> str:
-    characters, value, digits = key_class.alphabet.characters, zlib.crc32(stem.encode()), ""
-    for _ in range(_checksum_length(key_class)):
-        value, digit = divmod(value, len(characters))
-        digits = characters[digit] + digits
-    return digits
+    value, digits, pairs = zlib.crc32(stem.encode()), "", _pairs(key_class.alphabet)
+    length = _checksum_length(key_class)
+    # Two digits at a time: every guess at a key comes here.
+    for _ in range((length + 1) // 2):
+        value, digit = divmod(value, len(pairs))
+        digits = pairs[digit] + digits
+    return digits[-length:] if length else ""
+
+
+@lru_cache
+def _pairs(alphabet: Alphabet) -> tuple[str, ...]:
+    return tuple(high + low for high in alphabet.characters for low in alphabet.characters)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from authsvc.domain import routes
 from authsvc.domain.api import Api, Apis, EnvironmentSource, bare_host
-from authsvc.domain.credentials import find_key
+from authsvc.domain.credentials import find_text
 from authsvc.domain.decision import ALLOW, Attempt, Decision, Deny, Purpose
 from authsvc.domain.keys import Revision
 from authsvc.domain.network import client_address
 from authsvc.domain.reasons import Reason
-from authsvc.domain.routes import Route
+from authsvc.domain.routes import UNROUTABLE, Route
 from authsvc.domain.scopes import valid_name
 
 _AUTHORIZE = Purpose.AUTHORIZE
@@ -33,16 +33,36 @@ class HttpRequest:
     method: str
     target: str  # path and query, raw
     host: str
-    headers: Mapping[str, str]
-    peer: str | None  # address of the proxy's direct peer
+    headers: Mapping[str, str] = field(repr=False)  # the credential is among them
     extensions: Mapping[str, str]  # from the operator, never from the client
 
+    def peer(self) -> str | None:
+        """Return the address of the proxy's direct peer; None when it has none."""
+        raise NotImplementedError
 
-@dataclass(slots=True, kw_only=True)
+    def address(self, api: Api) -> str | None:
+        """Return the client's address, from where the API's operator says it stands (see `decision.Sender`)."""
+        hops = api.trusted_hops
+        peer = None if hops else self.peer()
+        return client_address(peer, self.headers.get(api.client_address_header), hops)
+
+
+@dataclass(slots=True)
+class ToldRequest(HttpRequest):
+    """A request whose peer the caller has told."""
+
+    told: str | None
+
+    def peer(self) -> str | None:
+        """Return the peer."""
+        return self.told
+
+
+@dataclass(slots=True)
 class Question(Attempt):
     """An attempt whose key is still a text: what the rules will look at, and how to find the key."""
 
-    key: str | None = field(repr=False)  # None: missing, malformed or ambiguous
+    key: str | None = field(repr=False)  # None: missing or ambiguous; else whatever stood in its place
     spends: bool
     at_least: Revision | None  # the caller has seen this change; an older record will not do
 
@@ -58,6 +78,7 @@ class Settled:
 NO_API = Settled(api=None, decision=Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="no API for this request"))
 MALFORMED = Deny(reason=Reason.BAD_REQUEST, detail="method or path is malformed or ambiguous")
 PUBLIC = ALLOW
+_NO_ROUTES = routes.RouteTable(())
 
 
 def api_of(apis: Apis, request: HttpRequest) -> Api | None:
@@ -68,34 +89,35 @@ def api_of(apis: Apis, request: HttpRequest) -> Api | None:
 
 def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
     """Resolve an HTTP request. Only a malformed one is told anything before its credential is looked at."""
-    api = api_of(apis, request)
-    path = routes.plain_path(request.target)
-    if path is None or not routes.valid_method(request.method):
+    extensions, headers = request.extensions, request.headers
+    name = extensions.get("api")
+    api = apis.by_name.get(name) if name is not None else api_of(apis, request)
+    route = (_NO_ROUTES if api is None else api.routes).resolve(request.method, request.target)
+    if route is UNROUTABLE:
         return Settled(api=api, decision=MALFORMED)
     if api is None:
         return NO_API
-    headers, extensions = request.headers, request.extensions
-    route = api.routes.find(request.method, path)
-    required = None if route is None else route.scopes
-    public = route is not None and route.public
+    required, public = (None, False) if route is None else (route.scopes, route.public)
     # Nearly always the operator's configuration names the API and nothing else.
     more = len(extensions) > 1 or (len(extensions) == 1 and "api" not in extensions)
     if more:
         required, public = _told(extensions, api, required, public=public)
-    if public or _preflight(api, request, path):
+    if public or (request.method == "OPTIONS" and _preflight(api, request)):
         return Settled(api=api, decision=PUBLIC)
     return Question(
-        api=api,
-        purpose=_AUTHORIZE,
-        key=find_key(api.credentials, headers),
-        route=route,
-        required=required,
-        environment=environment_of(api, extensions.get("environment") if more else None, route, request.host),
-        origin=headers.get("origin"),
-        source_ip=client_address(request.peer, headers.get(api.client_address_header), api.trusted_hops),
-        organization_id=None,
-        spends=True,
-        at_least=None,
+        api,
+        _AUTHORIZE,
+        route,
+        required,
+        environment_of(api, extensions.get("environment") if more else None, route, request.host)
+        if api.environment_source is _BY_REQUEST
+        else None,
+        headers.get("origin"),
+        request,
+        None,  # the resource's organization: nobody names one
+        find_text(api.credentials, headers),
+        True,  # spends
+        None,  # at no revision in particular
     )
 
 
@@ -107,16 +129,17 @@ def environment_of(api: Api, named: str | None, route: Route | None, host: str) 
         return named if named in api.environments else None
     if route is not None and route.environment is not None:
         return route.environment
-    return api.environment_by_host.get(bare_host(host))
+    # Most clients write a host as it is configured.
+    return api.environment_by_host.get(host) or api.environment_by_host.get(bare_host(host))
 
 
-def _preflight(api: Api, request: HttpRequest, path: str) -> bool:
-    if request.method != "OPTIONS" or "origin" not in request.headers:
-        return False
+def _preflight(api: Api, request: HttpRequest) -> bool:
     # A preflight carries no credential and asks on behalf of the request that will follow it.
     wanted = request.headers.get("access-control-request-method")
-    target = None if wanted is None else api.routes.find(wanted, path)
-    return target is not None and target.preflight
+    if wanted is None or "origin" not in request.headers:
+        return False
+    target = api.routes.resolve(wanted, request.target)
+    return isinstance(target, Route) and target.preflight
 
 
 def _told(

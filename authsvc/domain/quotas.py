@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
 NANOS_PER_SECOND = 1_000_000_000
 MAX_WINDOW_COUNT = 1000  # instants a sliding window may have to remember
@@ -40,7 +39,12 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """At most `count` requests a `period`; `name` tells limits of one subject apart."""
+    """
+    At most `count` requests a `period`; `name` tells limits of one subject apart.
+
+    What follows from the others is worked out once: a limit is made with the configuration or a key's
+    record, and asked for every request.
+    """
 
     name: str
     subject: Subject
@@ -48,10 +52,25 @@ class Limit:
     count: int
     period_ns: int
     burst: int  # requests allowed at once (gcra)
+    interval_ns: int = field(init=False, repr=False, compare=False)  # gcra: from one request to the next
+    capacity_ns: int = field(init=False, repr=False, compare=False)  # gcra: what a burst may run ahead
+    period_s: int = field(init=False, repr=False, compare=False)  # seconds, rounded up
+    shape: str = field(init=False, repr=False, compare=False)  # all of the above, as a text to find buckets by
+
+    def __post_init__(self) -> None:
+        """Work out what follows."""
+        # Rounded up, so that rounding never lets more through than was promised.
+        interval = -(-self.period_ns // self.count)
+        object.__setattr__(self, "interval_ns", interval)
+        object.__setattr__(self, "capacity_ns", interval * self.burst)
+        shape = f"{self.subject}/{self.algorithm}/{self.count}/{self.period_ns}/{self.burst}/{self.name}"
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "period_s", -(-self.period_ns // NANOS_PER_SECOND))
 
 
-class Verdict(NamedTuple):
-    """What one limit says; durations in nanoseconds. A tuple: it is made for every limited request."""
+@dataclass(slots=True)
+class Verdict:
+    """What one limit says; durations in nanoseconds. Not frozen: it is made for every limited request."""
 
     allowed: bool
     limit: Limit
@@ -86,11 +105,9 @@ def forgettable(limit: Limit, state: State, now: int) -> bool:
 
 
 def _gcra(limit: Limit, arrival: int, now: int) -> tuple[Verdict, State]:
-    # Rounded up, so that rounding never lets more through than was promised.
-    interval = -(-limit.period_ns // limit.count)
-    capacity = interval * limit.burst
+    interval = limit.interval_ns
     after = max(arrival, now) + interval
-    excess = after - now - capacity
+    excess = after - now - limit.capacity_ns
     if excess > 0:
         return Verdict(False, limit, 0, arrival - now, excess), arrival
     return Verdict(True, limit, -excess // interval, after - now, 0), after

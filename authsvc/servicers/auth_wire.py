@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from authsvc.domain import routes
 from authsvc.domain.api import DEFAULT_ERRORS, Api, Apis, bare_host
-from authsvc.domain.decision import Bearer, Deny, Outcome, Purpose
+from authsvc.domain.decision import Bearer, Deny, KnownSender, Outcome, Purpose
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.key_text import presentable
 from authsvc.domain.keys import Revision
@@ -100,7 +100,7 @@ def _question(
             api, context.environment if context.HasField("environment") else None, route, context.host
         ),
         origin=context.origin if context.HasField("origin") else None,
-        source_ip=context.source_ip if context.HasField("source_ip") else None,
+        sender=KnownSender(context.source_ip if context.HasField("source_ip") else None),
         organization_id=organization_id or None,
         spends=request.spend_rate_limit if isinstance(request, AuthenticateRequest) else True,
         at_least=_revision(request.at_least_revision),

@@ -14,11 +14,12 @@ class DecisionIds:
 
     def __init__(self) -> None:
         self._ready: list[str] = []
+        self._take = self._ready.pop
 
     def next(self) -> str:
         """Return a fresh id; safe to call from any thread."""
         try:
-            return self._ready.pop()
+            return self._take()
         except IndexError:
             text = os.urandom(_BATCH * LENGTH // 2).hex()
             # Two threads may both come here; each then adds ids of its own.

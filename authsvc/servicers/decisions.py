@@ -10,7 +10,7 @@ from authsvc_client.v1 import decision_service_pb2 as pb
 from authsvc_client.v1.decision_service_pb2_grpc import DecisionServiceServicer
 
 from authsvc.domain.errors import InvalidInputError
-from authsvc.domain.question import HttpRequest
+from authsvc.domain.question import ToldRequest
 from authsvc.domain.scopes import MAX_SCOPES, valid_name
 from authsvc.domain.secret import Secret
 from authsvc.ports import Clock
@@ -83,12 +83,12 @@ def _question(request: pb.ExplainDecisionRequest) -> ExplainRequest:
         extensions["required_scopes"] = " ".join(_scopes(request.required_scopes))
     source_ip = request.source_ip if request.HasField("source_ip") else None
     return ExplainRequest(
-        http=HttpRequest(
+        http=ToldRequest(
             method=request.method,
             target=request.path,
             host=request.host,
             headers=_headers(request.headers),
-            peer=source_ip,
+            told=source_ip,
             extensions=extensions,
         ),
         credential=Secret(request.credential) if request.HasField("credential") else None,

@@ -69,10 +69,10 @@ def allow(api: Api, decision: Allow, bearer: Bearer | None, decision_id: str, fo
     if bearer is None:
         answer = _public(api) + decision_id.encode().join(_METADATA_TAIL)
         return answer + _remove(forged) if forged else answer
-    rendered = bearer.rendered or _render(bearer)
-    answer = b"".join((_allow_head(api), *rendered, decision_id.encode().join(_ALLOW_TAIL)))
-    if decision.verdicts:
-        answer += _allow_rate(api, rate_states(decision.verdicts))
+    shared, own, metadata = bearer.rendered or _render(api, bearer)
+    rate = _allow_rate(api, rate_states(decision.verdicts)) if decision.verdicts else b""
+    id_ = decision_id.encode()
+    answer = b"".join((shared, own, metadata, _TAIL_HEADER, id_, _TAIL_METADATA, id_, _TAIL_END, rate))
     return answer + _remove(forged) if forged else answer
 
 
@@ -84,15 +84,14 @@ def deny(
     wait = retry_after(verdicts) if reason is Reason.RATE_LIMITED else None
     parts = [decision_id.encode().join(_deny_parts(api, reason, decision.required_scope, wait, grpc=grpc))]
     if bearer is not None:
-        parts.append((bearer.rendered or _render(bearer))[-1])
-    headers = rate_headers(api.rate_headers, rate_states(verdicts)) if api is not None else []
-    if origin is not None and api is not None:
-        # A dead key must look like an unknown one, here too.
-        headers += _cors(api, None if reason is Reason.INVALID_KEY else bearer, origin)
-    if headers:
-        parts.append(
-            CheckResponse(denied_response=DeniedHttpResponse(headers=map(_option, headers))).SerializeToString()
-        )
+        parts.append(_metadata_of(bearer))
+    if api is not None:
+        if verdicts:
+            parts.append(_deny_rate(api, rate_states(verdicts)))
+        if origin is not None:
+            # A dead key must look like an unknown one, here too.
+            kind = None if bearer is None or reason is Reason.INVALID_KEY else bearer.record.kind
+            parts.append(_cors(api, kind, origin))
     return b"".join(parts)
 
 
@@ -149,52 +148,68 @@ def _allow_rate(api: Api, states: tuple[tuple[str, int, int, int, int], ...]) ->
     return CheckResponse(ok_response=OkHttpResponse(response_headers_to_add=headers)).SerializeToString()
 
 
+@lru_cache(maxsize=16_384)
+def _deny_rate(api: Api, states: tuple[tuple[str, int, int, int, int], ...]) -> bytes:
+    return _denied_headers(rate_headers(api.rate_headers, states))
+
+
 @lru_cache(maxsize=1024)
 def _public(api: Api) -> bytes:
     headers = CheckResponse(ok_response=OkHttpResponse(headers=[_option((name, "")) for name in IDENTITY_HEADERS]))
     return _allow_head(api) + headers.SerializeToString()
 
 
-def _render(bearer: Bearer) -> tuple[bytes, ...]:
-    """Serialize a key's own part of an answer and keep it: (shared by like keys, headers, metadata)."""
+def _render(api: Api, bearer: Bearer) -> tuple[bytes, bytes, bytes]:
+    """Serialize a key's part of an allow and keep it: (shared by like keys, its own headers, its metadata)."""
     record = bearer.record
     scopes = "*" if bearer.scopes is None else " ".join(sorted(bearer.scopes))
     organization, key_id = IDENTITY_HEADERS[:2]
     own = [_option((organization, record.organization_id)), _option((key_id, record.id))]
     bearer.rendered = (
-        _group(record.kind, record.environment or "", scopes),
+        _group(api, record.kind, record.environment or "", scopes),
         CheckResponse(ok_response=OkHttpResponse(headers=own)).SerializeToString(),
-        CheckResponse(
-            dynamic_metadata=_metadata(
-                {
-                    "organization": record.organization_id,
-                    "key_id": record.id,
-                    "kind": record.kind,
-                    "environment": record.environment or "",
-                }
-            )
-        ).SerializeToString(),
+        _metadata_of(bearer),
     )
     return bearer.rendered
 
 
+def _metadata_of(bearer: Bearer) -> bytes:
+    """Return whom an answer is about, for the access log, refusals included."""
+    if bearer.rendered is not None:
+        return bearer.rendered[2]
+    record = bearer.record
+    return CheckResponse(
+        dynamic_metadata=_metadata(
+            {
+                "organization": record.organization_id,
+                "key_id": record.id,
+                "kind": record.kind,
+                "environment": record.environment or "",
+            }
+        )
+    ).SerializeToString()
+
+
 @lru_cache(maxsize=16_384)
-def _group(kind: str, environment: str, scopes: str) -> bytes:
+def _group(api: Api, kind: str, environment: str, scopes: str) -> bytes:
     headers = [_option(header) for header in zip(IDENTITY_HEADERS[2:5], (kind, environment, scopes), strict=True)]
-    return CheckResponse(ok_response=OkHttpResponse(headers=headers)).SerializeToString()
+    return _allow_head(api) + CheckResponse(ok_response=OkHttpResponse(headers=headers)).SerializeToString()
 
 
-def _cors(api: Api, bearer: Bearer | None, origin: str) -> list[tuple[str, str]]:
-    """Let a browser read the refusal, where keys of this kind are meant for browsers."""
-    kinds = api.kinds.values() if bearer is None else [k for k in api.kinds.values() if k.name == bearer.record.kind]
-    if not any(kind.cors for kind in kinds) or origins.parse_origin(origin) is None:
-        return []
+@lru_cache(maxsize=4096)
+def _cors(api: Api, kind: str | None, origin: str) -> bytes:
+    """Let a browser read the refusal, where keys of this kind, or of any for None, are meant for browsers."""
+    kinds = [of for of in api.kinds.values() if kind in (None, of.name)]
+    if not any(of.cors for of in kinds) or origins.parse_origin(origin) is None:
+        return b""
     exposed = f"{DECISION_ID}, retry-after, www-authenticate"
-    return [
-        ("access-control-allow-origin", origin),
-        ("access-control-expose-headers", exposed),
-        ("vary", "origin"),
-    ]
+    return _denied_headers(
+        [("access-control-allow-origin", origin), ("access-control-expose-headers", exposed), ("vary", "origin")]
+    )
+
+
+def _denied_headers(headers: Iterable[tuple[str, str]]) -> bytes:
+    return CheckResponse(denied_response=DeniedHttpResponse(headers=map(_option, headers))).SerializeToString()
 
 
 def _credential_headers(api: Api) -> list[str]:
@@ -223,7 +238,7 @@ def _metadata(values: Mapping[str, str]) -> Struct:
 _METADATA_TAIL = tuple(
     CheckResponse(dynamic_metadata=_metadata({"decision_id": _MARK})).SerializeToString().split(_MARK.encode())
 )
-_ALLOW_TAIL = tuple(
+_TAIL_HEADER, _TAIL_METADATA, _TAIL_END = (
     CheckResponse(
         ok_response=OkHttpResponse(headers=[_option((DECISION_ID, _MARK))]),
         dynamic_metadata=_metadata({"decision_id": _MARK}),

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 from authsvc.domain.api import Api, Apis
 from authsvc.domain.decision import Deny, Outcome
-from authsvc.domain.question import MALFORMED, HttpRequest, Question, Settled, api_of, from_http
+from authsvc.domain.question import MALFORMED, Question, Settled, api_of, from_http
 from authsvc.domain.reasons import Reason
 from authsvc.servicers import envoy_wire, faults
 from authsvc.servicers.decision_ids import LENGTH, DecisionIds
-from authsvc.servicers.envoy_request import MalformedRequestError, carries_control, forged, http_request
+from authsvc.servicers.envoy_request import (
+    EnvoyRequest,
+    MalformedRequestError,
+    carries_control,
+    forged,
+    http_request,
+)
 from authsvc.servicers.method import Waiting
 from authsvc.telemetry import DecisionCounters
 from authsvc.usecases.authorize import Authorize, Miss
@@ -28,7 +34,7 @@ class PendingCheck:
     """A Check whose key must be loaded."""
 
     miss: Miss
-    request: HttpRequest
+    request: EnvoyRequest
     forged: list[str]
 
 
@@ -51,24 +57,24 @@ class Check:
     def now(self, payload: bytes) -> bytes | Waiting[PendingCheck]:
         """Answer at once, or say that the key must be loaded."""
         api: Api | None = None
-        request: HttpRequest | None = None
+        request: EnvoyRequest | None = None
         ours: list[str] = []
         try:
-            try:
-                request = http_request(payload)
+            request = http_request(payload)
+            if request.remarkable:
                 ours = forged(request.headers)
-            except MalformedRequestError:
-                return self._render(UNREADABLE, None, [])
-            question = self._question(request)
+                question = self._second_look(request)
+            else:
+                question = from_http(self._apis, request)
             api = question.api
             if isinstance(question, Settled):
-                outcome = Outcome(api=api, decision=question.decision, bearer=None)
-            else:
-                answer = self._authorize.now(question)
-                if isinstance(answer, Miss):
-                    return Waiting(PendingCheck(answer, request, ours))
-                outcome = answer
-            return self._render(outcome, request, ours)
+                return self._render(Outcome(api, question.decision, None), request, ours)
+            answer = self._authorize.now(question)
+            if isinstance(answer, Miss):
+                return Waiting(PendingCheck(answer, request, ours))
+            return self._render(answer, request, ours)
+        except MalformedRequestError:
+            return self._unreadable()
         except BaseException as error:  # noqa: BLE001 - no fault of any kind may become an RPC error
             return self._undecided(api, error, request)
 
@@ -85,7 +91,7 @@ class Check:
         """Deny with 503: the listener could not even ask."""
         return self._undecided(None, error, None)
 
-    def _question(self, request: HttpRequest) -> Question | Settled:
+    def _second_look(self, request: EnvoyRequest) -> Question | Settled:
         if carries_control(request.headers):
             api = api_of(self._apis, request)
             # A malformed credential is told apart: it is as good as none.
@@ -93,14 +99,20 @@ class Check:
                 return Settled(api=api, decision=MALFORMED)
         return from_http(self._apis, request)
 
-    def _undecided(self, api: Api | None, error: BaseException, request: HttpRequest | None) -> bytes:
+    def _unreadable(self) -> bytes:
+        try:
+            return self._render(UNREADABLE, None, [])
+        except BaseException as error:  # noqa: BLE001 - as in `now`
+            return self._undecided(None, error, None)
+
+    def _undecided(self, api: Api | None, error: BaseException, request: EnvoyRequest | None) -> bytes:
         try:
             faults.report(error)
-            return self._render(Outcome(api=api, decision=UNDECIDED, bearer=None), request, [])
+            return self._render(Outcome(api, UNDECIDED, None), request, [])
         except BaseException:  # noqa: BLE001 - even a fault in rendering one must be a denial
             return _LAST_RESORT
 
-    def _render(self, outcome: Outcome, request: HttpRequest | None, ours: list[str]) -> bytes:
+    def _render(self, outcome: Outcome, request: EnvoyRequest | None, ours: list[str]) -> bytes:
         api, decision = outcome.api, outcome.decision
         decision_id = self._ids.next()
         if isinstance(decision, Deny):
@@ -118,7 +130,7 @@ class Check:
             )
         if api is None:
             # Unreachable: nothing allows without an API. Kept, because the other way round would be an allow.
-            return self._render(Outcome(api=None, decision=UNDECIDED, bearer=None), request, [])
+            return self._render(Outcome(None, UNDECIDED, None), request, [])
         self._counters.count(api.name, envoy_wire.ALLOWED)
         return envoy_wire.allow(api, decision, outcome.bearer, decision_id, ours)
 

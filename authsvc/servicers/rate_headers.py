@@ -31,12 +31,14 @@ class RateState(NamedTuple):
 
 def rate_states(verdicts: Sequence[Verdict]) -> tuple[tuple[str, int, int, int, int], ...]:
     """Return what the headers need, as plain `RateState` fields: many verdicts share it, so answers are kept by it."""
-    return tuple(
-        [
-            (limit.name, limit.count, whole_seconds(limit.period_ns), remaining, whole_seconds(reset))
-            for _, limit, remaining, reset, _ in verdicts
-        ]
-    )
+    if len(verdicts) == 1:
+        return (_state(verdicts[0]),)
+    return tuple(map(_state, verdicts))
+
+
+def _state(verdict: Verdict) -> tuple[str, int, int, int, int]:
+    limit = verdict.limit
+    return (limit.name, limit.count, limit.period_s, verdict.remaining, -(-verdict.reset_ns // NANOS_PER_SECOND))
 
 
 def rate_headers(wanted: RateHeaders, fields: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[str, str]]:

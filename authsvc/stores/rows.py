@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from sys import intern
 from typing import Any, TypeVar
 
 from authsvc.domain.administration import Key, Organization, OrganizationStatus
@@ -27,18 +29,18 @@ def key_record(row: Row) -> KeyRecord:
     with _readable():
         return KeyRecord(
             id=row["id"],
-            api=row["api"],
-            organization_id=row["organization_id"],
+            api=intern(row["api"]),
+            organization_id=intern(row["organization_id"]),
             organization_active=OrganizationStatus(row["organization_status"]) is OrganizationStatus.ACTIVE,
             organization_networks=_optional(row["organization_networks"], parse_network),
             plan=row["organization_plan"],
-            kind=row["kind"],
-            environment=row["environment"],
-            scopes=_each(row["scopes"], _scope),
+            kind=intern(row["kind"]),
+            environment=None if row["environment"] is None else intern(row["environment"]),
+            scopes=_scopes(_each(row["scopes"], _scope)),
             full_access=_flag(row["full_access"]),
             origins=_optional(row["origins"], parse_pattern),
             networks=_optional(row["networks"], parse_network),
-            limits=tuple(_limit(item) for item in _list(row["limits"])),
+            limits=_limits(tuple(_limit(item) for item in _list(row["limits"]))),
             not_before=row["not_before"],
             expires_at=row["expires_at"],
             revoked_at=row["revoked_at"],
@@ -164,7 +166,21 @@ def _count(value: object) -> int:
 
 
 def _scope(name: str) -> str | None:
-    return name if valid_name(name) else None
+    return intern(name) if valid_name(name) else None
+
+
+# The keys of a product hold few different sets of scopes and of limits: one object serves all of them.
+@lru_cache(maxsize=4096)
+def _scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    return scopes
+
+
+@lru_cache(maxsize=4096)
+def _limits(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    return limits
+
+
+_NO_LABELS: dict[str, str] = {}
 
 
 def _limit(item: Mapping[str, Any]) -> Limit:
@@ -181,4 +197,6 @@ def _limit(item: Mapping[str, Any]) -> Limit:
 def _labels(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise TypeError("not a set of labels")
+    if not value:
+        return _NO_LABELS
     return {_text(name): _text(label) for name, label in value.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from sqlalchemy import RowMapping
 
@@ -174,7 +175,13 @@ def _primary(found: Sequence[RowMapping]) -> Revision:
     if found[0]["standby"]:
         # It may lag behind a revoke that was acknowledged.
         raise UnavailableError("the database is a standby")
-    return Revision(epoch=found[0]["epoch"], seq=found[0]["seq"])
+    return _position(found[0]["epoch"], found[0]["seq"])
+
+
+@lru_cache(maxsize=16)
+def _position(epoch: str, seq: int) -> Revision:
+    # Every cached key holds the position it was loaded at, and nearly all were loaded at one of few.
+    return Revision(epoch=epoch, seq=seq)
 
 
 def _first_match(found: Sequence[RowMapping], digests: Sequence[Digest]) -> RowMapping | None:

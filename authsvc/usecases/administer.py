@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, Apis
-from authsvc.domain.decision import Attempt, Bearer, Deny, Purpose, decide
+from authsvc.domain.decision import Attempt, Bearer, Deny, KnownSender, Purpose, decide
 from authsvc.domain.errors import AuthsvcError, PermissionDeniedError, UnauthenticatedError
 from authsvc.domain.reasons import WORDING, Reason
 from authsvc.ports import Clock
@@ -46,7 +46,7 @@ class Administer:
             # Administration is for no environment: what it touches is compared with the key's instead.
             environment=bearer.record.environment,
             origin=None,
-            source_ip=address,
+            sender=KnownSender(address),
             organization_id=None,
             spend=spend_nothing,
         )

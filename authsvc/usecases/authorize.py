@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from authsvc.domain.decision import UNKNOWN_KEY, Attempt, Bearer, Deny, Outcome, Spend, decide
 from authsvc.domain.hashing import Digest, PepperSet
+from authsvc.domain.key_text import presentable
 from authsvc.domain.question import Question
 from authsvc.domain.quotas import Verdict
 from authsvc.domain.reasons import Reason
-from authsvc.ports import Absent, Clock, KeyCache, Limiter
+from authsvc.ports import ABSENT, Clock, KeyCache, Limiter
 
 NO_CREDENTIAL = Deny(reason=Reason.UNAUTHORIZED, detail="no credential, a malformed one, or several")
 
@@ -39,18 +40,19 @@ class Authorize:
         self._keys = keys
         self._peppers = peppers
         self._digest = peppers.current.digest
-        self._limiter = limiter
+        self._spend: Spend = limiter.spend
         self._now = clock.now
 
     def now(self, question: Question) -> Outcome | Miss:
         """Answer without waiting, or say what must be loaded."""
-        if question.key is None:
-            return Outcome(api=question.api, decision=NO_CREDENTIAL, bearer=None)
-        digest = self._digest(question.key)
+        key = question.key
+        if key is None:
+            return Outcome(question.api, NO_CREDENTIAL, None)
+        digest = self._digest(key)
         known = self._keys.get(digest)
         if known is None or question.at_least is not None:
-            return self._miss(question, question.key, digest)
-        return self._decide(None if isinstance(known, Absent) else known, question)
+            return self._miss(question, key, digest)
+        return self._decide(None if known is ABSENT else known, question)
 
     async def later(self, miss: Miss, budget: float) -> Outcome:
         """Load what is missing within `budget` seconds, and answer."""
@@ -59,14 +61,15 @@ class Authorize:
 
     def _miss(self, question: Question, key: str, digest: Digest) -> Outcome | Miss:
         # Only now is the text taken apart: a key in the cache has already proved to be one.
+        if not presentable(key):
+            return Outcome(question.api, NO_CREDENTIAL, None)
         if question.api.keys.parse(key) is None:
-            return Outcome(api=question.api, decision=UNKNOWN_KEY, bearer=None)
+            return Outcome(question.api, UNKNOWN_KEY, None)
         return Miss(question, (digest, *(pepper.digest(key) for pepper in self._peppers.others)))
 
     def _decide(self, bearer: Bearer | None, question: Question) -> Outcome:
-        spend: Spend = self._limiter.spend if question.spends else spend_nothing
-        decision = decide(bearer, attempt_of(question, self._now(), spend))
-        return Outcome(api=question.api, decision=decision, bearer=bearer)
+        question.now, question.spend = self._now(), self._spend if question.spends else spend_nothing
+        return Outcome(question.api, decide(bearer, question), bearer)
 
 
 def attempt_of(question: Question, now: int, spend: Spend) -> Attempt:

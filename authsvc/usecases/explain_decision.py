@@ -8,9 +8,19 @@ from enum import StrEnum
 
 from authsvc.domain.api import Api, Apis, EnvironmentSource
 from authsvc.domain.credentials import find_key
-from authsvc.domain.decision import RULES, UNKNOWN_KEY, Bearer, Decision, Deny, Outcome, Purpose, decide, explain
+from authsvc.domain.decision import (
+    RULES,
+    UNKNOWN_KEY,
+    Bearer,
+    Decision,
+    Deny,
+    KnownSender,
+    Outcome,
+    Purpose,
+    decide,
+    explain,
+)
 from authsvc.domain.key_text import presentable
-from authsvc.domain.network import client_address
 from authsvc.domain.question import HttpRequest, Question, Settled, environment_of, from_http
 from authsvc.domain.secret import Secret
 from authsvc.ports import Clock, Limiter
@@ -104,11 +114,10 @@ class ExplainDecision:
 
 
 def _told(question: Question, request: ExplainRequest) -> Question:
-    if request.credential is not None:
-        text = request.credential.reveal()
-        question.key = text if presentable(text) else None
+    text = question.key if request.credential is None else request.credential.reveal()
+    question.key = text if text is not None and presentable(text) else None
     if request.source_ip is not None:
-        question.source_ip = request.source_ip
+        question.sender = KnownSender(request.source_ip)
     question.organization_id = request.organization_id
     return question
 
@@ -123,7 +132,7 @@ def _unrouted(api: Api, http: HttpRequest) -> Question:
         required=None,
         environment=environment_of(api, http.extensions.get("environment"), None, http.host),
         origin=http.headers.get("origin"),
-        source_ip=client_address(http.peer, http.headers.get(api.client_address_header), api.trusted_hops),
+        sender=http,
         organization_id=None,
         spends=False,
         at_least=None,

@@ -9,7 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from authsvc.domain.routes import Route, RouteTable, plain_path, template_error
+from authsvc.domain.routes import UNROUTABLE, Route, RouteTable, plain_path, template_error, valid_method
 from tests.support.builders import route
 
 UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -218,3 +218,18 @@ def test_every_template_that_is_accepted_can_match(path: str) -> None:
 
     assert filled == plain_path(filled)
     assert written is RouteTable([written]).find("GET", filled)
+
+
+@given(
+    tables(),
+    st.sampled_from(["GET", "POST", "get", "OPTIONS", ""]),
+    PATHS | TARGETS,
+    st.sampled_from(["", "?", "?a=/b", "?#"]),
+)
+def test_resolving_is_judging_and_finding(written: list[Route], method: str, path: str, query: str) -> None:
+    """The short cuts of `resolve` change nothing, asked once or again."""
+    table, target = RouteTable(written), path + query
+    plain = plain_path(target)
+    expected = UNROUTABLE if plain is None or not valid_method(method) else table.find(method, plain)
+
+    assert [expected, expected] == [table.resolve(method, target) for _ in range(2)]

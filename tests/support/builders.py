@@ -11,10 +11,10 @@ from typing import Any
 
 from authsvc.domain.api import Api, EmptyScopes, EnvironmentSource, Kind, OriginPolicy, RateHeaders, Scope
 from authsvc.domain.credentials import CredentialSource
-from authsvc.domain.decision import Attempt, Bearer, Purpose, bearer_of
+from authsvc.domain.decision import Attempt, Bearer, KnownSender, Purpose, bearer_of
 from authsvc.domain.key_text import Alphabet, Checksum, KeyClass, KeyTable
 from authsvc.domain.keys import KeyRecord, Revision
-from authsvc.domain.question import HttpRequest
+from authsvc.domain.question import HttpRequest, ToldRequest
 from authsvc.domain.quotas import Algorithm, Limit, Subject, Verdict
 from authsvc.domain.routes import Route, RouteTable
 
@@ -41,7 +41,7 @@ def limit(**changes: Any) -> Limit:
 
 def verdict(**changes: Any) -> Verdict:
     """One limit with room."""
-    return Verdict(allowed=True, limit=limit(), remaining=9, reset_ns=1, retry_ns=0)._replace(**changes)
+    return replace(Verdict(allowed=True, limit=limit(), remaining=9, reset_ns=1, retry_ns=0), **changes)
 
 
 def key_class(**changes: Any) -> KeyClass:
@@ -166,7 +166,7 @@ def attempt(**changes: Any) -> Attempt:
         required=("things:read",),
         environment="live",
         origin=None,
-        source_ip="192.0.2.1",
+        sender=KnownSender(changes.pop("source_ip", "192.0.2.1")),
         organization_id=None,
         spend=spend_nothing,
     )
@@ -180,12 +180,12 @@ def bearer(of: KeyRecord | None = None, at: Api | None = None) -> Bearer:
 
 def http_request(**changes: Any) -> HttpRequest:
     """`GET /v1/things` with a well-formed key, on the live host."""
-    default = HttpRequest(
+    default = ToldRequest(
         method="GET",
         target="/v1/things",
         host="api.shop.example",
         headers={"authorization": "Bearer sk_live_0"},
-        peer="192.0.2.1",
         extensions={"api": "shop"},
+        told=changes.pop("peer", "192.0.2.1"),
     )
     return replace(default, **changes)

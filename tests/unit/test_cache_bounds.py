@@ -152,6 +152,7 @@ def test_the_key_used_longest_ago_leaves_first() -> None:
     with World(keys=2) as world:
         world.load(0, id="key_0")
         world.load(1, id="key_1")
+        world.clock.seconds += 2  # it is moved once a second
         world.cache.get(digest(0))
         world.load(2, id="key_2")
 

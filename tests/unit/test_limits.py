@@ -94,7 +94,7 @@ def test_peeking_says_what_spending_would_and_takes_nothing() -> None:
     peeked = [limiter.peek(of) for _ in range(10)]
     spent = [limiter.spend(of) for _ in range(3)]
 
-    assert {spent[0]} == set(peeked)
+    assert [spent[0]] * 10 == peeked
     assert [True, True, False] == [verdicts[0].allowed for verdicts in spent]
     assert limiter.peek(of) == spent[2]
 
@@ -147,16 +147,6 @@ def test_a_limit_that_was_changed_starts_afresh() -> None:
     window = holder(limit(count=5, algorithm=Algorithm.SLIDING_WINDOW))
 
     assert (1, 5, 5) == tuple(passes(limiter, of, 10) for of in (before, after, window))
-
-
-def test_another_limit_in_the_same_bucket_starts_afresh() -> None:
-    """Even if two shapes of one name ever met in one bucket."""
-    limiter = LocalLimiter(now=Ticks())
-    of = holder(limit(count=1, burst=1))
-    passes(limiter, of, 5)
-    of.limits = ((of.limits[0][0], limit(count=3, burst=3)),)
-
-    assert 3 == passes(limiter, of, 5)
 
 
 def keys(*numbers: int, **changes: object) -> list[Bearer]:

@@ -92,9 +92,9 @@ def test_a_scheme_is_ascii() -> None:
     """U+212A KELVIN SIGN lower-cases to `k` and must not spell a scheme."""
     token = CredentialSource(header="authorization", scheme="token")
 
-    assert token.key_in(f"TOKEN {KEY}") == KEY
-    assert token.key_in(f"TO\u212aEN {KEY}") is None
-    assert token.key_in(f"to\u212aen {KEY}") is None
+    assert token.text_in(f"TOKEN {KEY}") == KEY
+    assert token.text_in(f"TO\u212aEN {KEY}") is None
+    assert token.text_in(f"to\u212aen {KEY}") is None
 
 
 def test_two_configured_sources_are_ambiguous_together() -> None:

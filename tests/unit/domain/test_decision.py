@@ -18,6 +18,7 @@ from authsvc.domain.decision import (
     Deny,
     Purpose,
     bearer_of,
+    counted_for,
     decide,
     effective_scopes,
     explain,
@@ -506,8 +507,8 @@ def test_every_limit_on_a_key_counts() -> None:
         plans={"gold": Plan(name="gold", limits=(of_plan,))},
     )
 
-    assert [of_api, of_kind, of_plan, own] == [x for _, x in limits_of(record(plan="gold", limits=(own,)), shop)]
-    assert [of_api, of_kind] == [x for _, x in limits_of(record(), shop)]
+    assert [of_api, of_kind, of_plan, own] == list(limits_of(record(plan="gold", limits=(own,)), shop))
+    assert [of_api, of_kind] == list(limits_of(record(), shop))
 
 
 @pytest.mark.parametrize(
@@ -524,12 +525,13 @@ def test_plans(plan: str | None, default: str | None, expected: list[str]) -> No
     plans = {name: Plan(name=name, limits=(limit(name=name),)) for name in ("gold", "free")}
     shop = api(plans=plans, default_plan=default)
 
-    assert expected == [x.name for _, x in limits_of(record(plan=plan), shop)]
+    assert expected == [x.name for x in limits_of(record(plan=plan), shop)]
 
 
-def buckets(shop: Api, **changes: Any) -> list[str]:
+def buckets(shop: Api, **changes: Any) -> list[tuple[str, str]]:
     """Return where each of a key's limits is counted."""
-    return [bucket for bucket, _ in limits_of(record(**changes), shop)]
+    of = record(**changes)
+    return [(x.shape, counted_for(x, of)) for x in limits_of(of, shop)]
 
 
 def test_a_limit_is_counted_for_its_subject() -> None:
@@ -591,7 +593,7 @@ def unfilled() -> Attempt:
         required=filled.required,
         environment=filled.environment,
         origin=filled.origin,
-        source_ip=filled.source_ip,
+        sender=filled.sender,
         organization_id=filled.organization_id,
     )
 

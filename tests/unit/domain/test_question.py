@@ -42,6 +42,7 @@ def question(**changes: Any) -> Question:
 
 def test_the_usual_request() -> None:
     """Everything the rules need is resolved, and nothing else is carried along."""
+    request = http_request()
     expected = Question(
         api=SHOP,
         purpose=Purpose.AUTHORIZE,
@@ -50,13 +51,14 @@ def test_the_usual_request() -> None:
         required=("things:read",),
         environment="live",
         origin=None,
-        source_ip="192.0.2.1",
+        sender=request,
         organization_id=None,
         spends=True,
         at_least=None,
     )
 
-    assert expected == question()
+    assert expected == from_http(APIS, request)
+    assert "192.0.2.1" == expected.source_ip
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,8 @@ def test_the_clients_address(configured: dict[str, Any], expected: str | None) -
     [
         pytest.param({}, None, id="none"),
         pytest.param({"x-api-key": "sk_live_0"}, None, id="not-configured-here"),
-        pytest.param({"authorization": "Bearer a,b"}, None, id="joined"),
+        pytest.param({"authorization": "Bearer a,b"}, "a,b", id="judged-when-looked-up"),
+        pytest.param({"authorization": "Bearer " + "a" * 129}, None, id="too-long"),
         pytest.param({"authorization": "Bearer sk_live_0", "x-api-key": "other"}, "sk_live_0", id="other-passes-on"),
     ],
 )
