@@ -86,7 +86,8 @@ class Attempt:
     """
     One question, resolved against its API.
 
-    Built for every request, so neither frozen nor by keyword, each of which costs as much as several rules. The last three are filled in when the key is at hand. Until then every key with an end has
+    Built for every request, so neither frozen nor by keyword, each of which costs as much as several
+    rules. The last three are filled in when the key is at hand. Until then every key with an end has
     reached it, and asking a limiter is a fault.
     """
 
