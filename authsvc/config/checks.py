@@ -59,6 +59,12 @@ def _kinds(api: ApiSection) -> Findings:
             yield ("kinds", name), "no key class is of this kind"
 
 
+def _presets(api: ApiSection) -> Findings:
+    for name, scopes in api.presets.items():
+        if not any(kind.scopes == "all" or set(scopes) <= set(kind.scopes) for kind in api.kinds.values()):
+            yield ("presets", name), "no kind of key can hold all of these scopes"
+
+
 def _empty_scopes(api: ApiSection) -> Findings:
     defaults = any(scope.default for scope in api.scopes.values()) or any(k.default_scopes for k in api.kinds.values())
     if api.empty_scopes == "full_access" and defaults:
@@ -199,6 +205,7 @@ def _errors(api: ApiSection) -> Findings:
 _CHECKS: tuple[Callable[[ApiSection], Findings], ...] = (
     _scopes,
     _kinds,
+    _presets,
     _empty_scopes,
     _environments,
     key_checks.check,
