@@ -33,7 +33,7 @@ from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
     OkHttpResponse,
 )
 from authsvc.servicers.decision_ids import LENGTH
-from authsvc.servicers.rate_headers import rate_headers, rate_states, retry_after
+from authsvc.servicers.rate_headers import rate_header_names, rate_headers, rate_states, retry_after
 
 # What the upstream is told; on every allow all of them are set, so that no client can set any.
 IDENTITY_HEADERS = (
@@ -88,7 +88,7 @@ def deny(
     headers = rate_headers(api.rate_headers, rate_states(verdicts)) if api is not None else []
     if origin is not None and api is not None:
         # A dead key must look like an unknown one, here too.
-        headers += _cors(api, None if reason is Reason.INVALID_KEY else bearer, origin)
+        headers += _cors(api, reason, None if reason is Reason.INVALID_KEY else bearer, origin)
     if headers:
         parts.append(
             CheckResponse(denied_response=DeniedHttpResponse(headers=map(_option, headers))).SerializeToString()
@@ -184,17 +184,23 @@ def _group(kind: str, environment: str, scopes: str) -> bytes:
     return CheckResponse(ok_response=OkHttpResponse(headers=headers)).SerializeToString()
 
 
-def _cors(api: Api, bearer: Bearer | None, origin: str) -> list[tuple[str, str]]:
+def _cors(api: Api, reason: Reason, bearer: Bearer | None, origin: str) -> list[tuple[str, str]]:
     """Let a browser read the refusal, where keys of this kind are meant for browsers."""
     kinds = api.kinds.values() if bearer is None else [k for k in api.kinds.values() if k.name == bearer.record.kind]
     if not any(kind.cors for kind in kinds) or origins.parse_origin(origin) is None:
         return []
-    exposed = f"{DECISION_ID}, retry-after, www-authenticate"
     return [
         ("access-control-allow-origin", origin),
-        ("access-control-expose-headers", exposed),
+        ("access-control-expose-headers", _exposed(api, reason)),
         ("vary", "origin"),
     ]
+
+
+@lru_cache(maxsize=4096)
+def _exposed(api: Api, reason: Reason) -> str:
+    """Name the headers of a refusal that a page could not read otherwise."""
+    own = (name for name, _ in api.error(reason).headers)
+    return ", ".join((DECISION_ID, "retry-after", "www-authenticate", *rate_header_names(api.rate_headers), *own))
 
 
 def _credential_headers(api: Api) -> list[str]:
