@@ -191,6 +191,9 @@ _NO_CREDENTIAL = frozenset(
 )
 
 
+_CORS = frozenset({"access-control-allow-origin", "access-control-expose-headers"})
+
+
 def _hosts(api: ApiSection) -> Findings:
     for index, host in enumerate(api.hosts):
         if host in api.hosts[:index]:
@@ -198,6 +201,11 @@ def _hosts(api: ApiSection) -> Findings:
 
 
 def _errors(api: ApiSection) -> Findings:
+    if any(kind.cors for kind in api.kinds.values()):
+        for name, section in api.errors.items():
+            for header in _CORS.intersection(section.headers):
+                message = "is written by the service where a kind has cors: true; no browser accepts two"
+                yield ("errors", name, "headers", header), message
     for place, message in wording.check(api.errors):
         yield ("errors", *place), message
 

@@ -112,6 +112,22 @@ def test_the_path_says_which_environment_is_meant(product: Product) -> None:
     assert product.send("GET", "/status").received["x-authsvc-environment"] == ""
 
 
+def test_where_the_path_says_nothing_the_host_does(product: Product) -> None:
+    """Exactly, in any case and with any port; a host that stands for neither leads nowhere."""
+    live, test = product.key(), product.key(environment="test")
+
+    def ask(key: str, host: str) -> Answer:
+        return product.send("GET", "/v1/quays", key, host=host)
+
+    assert ask(live, "live.harbour.example").received["x-authsvc-environment"] == "live"
+    assert ask(test, "TEST.harbour.example:8443").received["x-authsvc-environment"] == "test"
+    assert code(ask(live, "test.harbour.example")) == (409, "WRONG_ENVIRONMENT")
+    for nowhere in ("api.harbour.example", "live.harbour.example.evil.example", "xlive.harbour.example"):
+        assert code(ask(live, nowhere)) == (404, "NOT_FOUND")
+    # What the route says, no host can change.
+    assert product.send("GET", TRACK, test, host="test.harbour.example").status == 409
+
+
 def test_each_kind_comes_as_far_as_it_may(product: Product) -> None:
     """By its ceiling, by the routes that name it, and by where its requests come from."""
     server, page, haulier = product.key(preset="accounting"), widget(product), partner(product, preset="shipping")

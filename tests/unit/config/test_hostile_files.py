@@ -119,6 +119,15 @@ def test_an_answer_that_would_break_is_refused(section: str, told: str) -> None:
     assert told in str(refusal(f"{GOOD}    errors: {{{section}}}\n"))
 
 
+def test_a_page_is_told_one_origin() -> None:
+    """Two answers to the same question are none to a browser; without a kind for browsers the header is the API's."""
+    errors = "    errors: {default: {headers: {access-control-allow-origin: '*'}}}\n"
+    with_cors = GOOD.replace("origins: required", "origins: required, cors: true")
+
+    assert "is written by the service where a kind has cors: true" in str(refusal(with_cors + errors))
+    assert read((GOOD + errors).encode(), Path("x.yaml")).apis.by_name.keys() == {"shop"}
+
+
 def test_a_file_name_is_printable() -> None:
     """One that is not would be found out when the service opens it."""
     tls = 'listeners: {data: {tls: {mode: tls, certificate: "a\\0b", key: k}}}\n'
