@@ -29,7 +29,7 @@ from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
 from authsvc.domain.keys import KeyRecord, Revision
-from authsvc.ports import ABSENT, Absent, Clock, KeyStore
+from authsvc.ports import ABSENT, Absent, Clock, CorruptRecordError, KeyStore
 from authsvc.telemetry import CacheCounters
 
 _LOG = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class _Flight:
 
     digests: Sequence[Digest]
     started: float
+    patience: float  # how long it may wait for its turn; whoever joins it is no more patient
     proven: bool  # a key is cached under its digest, so it is no junk
     task: asyncio.Task[_Answer] = field(init=False)
     asked: bool = False  # the database has the question
@@ -129,10 +130,6 @@ def targets_of(record: KeyRecord) -> tuple[str, str]:
     return record.id, record.organization_id
 
 
-def _reaches(as_of: Revision, at_least: Revision) -> bool:
-    return as_of.epoch == at_least.epoch and as_of.seq >= at_least.seq
-
-
 class CachedKeyStore:
     """See the module. `bearer_for` joins a record with its API's rules; None when its API is unknown."""
 
@@ -161,8 +158,7 @@ class CachedKeyStore:
         self._epoch: str | None = None
         self._since = float("-inf")  # when the epoch changed; what was asked before is never kept
         self._head = 0  # the last position heard of, and when
-        self._heard = float("-inf")
-        self._confirmed = float("-inf")
+        self._heard = self._confirmed = float("-inf")
         self._down = True
         self._slots = asyncio.Semaphore(settings.loads)
         self._running = 0  # loads, those that wait for a slot included
@@ -210,20 +206,22 @@ class CachedKeyStore:
 
     # -- loads
 
-    async def fetch(self, digests: Sequence[Digest], budget: float, at_least: Revision | None) -> Bearer | None:
+    async def fetch(
+        self, digests: Sequence[Digest], budget: float, at_least: Revision | None, *, patient: bool = False
+    ) -> Bearer | None:
         """
         Return the bearer stored under any of the digests, loading it if need be; None when there is none.
 
-        The first digest is the one it is cached under. `budget` is in seconds; a caller that names a
-        revision gets an answer at least as new. Raises `UnavailableError`.
+        The first digest is the one it is cached under. `budget` is in seconds, at most `load_budget` of a load for
+        all but patient callers; who names a revision gets an answer at least as new. Raises `UnavailableError`.
         """
-        if at_least is not None:
-            known = self._newer(digests[0], at_least)
-            if known is not None:
-                return None if isinstance(known, Absent) else known
+        known = None if at_least is None else self._newer(digests[0], at_least)
+        if known is not None:
+            return None if isinstance(known, Absent) else known
         now = self._monotonic()
-        flight = self._join(digests, now, fresh=at_least is not None or self._strict)
-        until = min(now + budget, flight.started + self._settings.load_budget)
+        patience = budget if patient else self._settings.load_budget
+        flight = self._join(digests, now, patience, fresh=at_least is not None or self._strict)
+        until = min(now + budget, flight.started + patience)
         # wait(), not wait_for(): a caller that gives up must not cancel what others wait for.
         done, _ = await asyncio.wait({flight.task}, timeout=max(until - now, 0))
         # An answer that comes with the end of the wait is late too: the whole process may have stood still.
@@ -233,23 +231,23 @@ class CachedKeyStore:
         if late or flight.task.cancelled():
             raise UnavailableError(_UNAVAILABLE)
         bearer, as_of = flight.task.result()
-        if at_least is not None and not _reaches(as_of, at_least):
+        if at_least is not None and not as_of.reaches(at_least):
             raise UnavailableError("this instance has not reached the revision asked for")
         return bearer
 
     def _newer(self, digest: Digest, at_least: Revision) -> Bearer | Absent | None:
         known = self.get(digest)
         if isinstance(known, Bearer):
-            return known if _reaches(known.as_of, at_least) else None
+            return known if known.as_of.reaches(at_least) else None
         with self._lock:
             absent = self._absent.get(digest) if known is ABSENT else None
-        return known if absent is not None and _reaches(absent[1], at_least) else None
+        return known if absent is not None and absent[1].reaches(at_least) else None
 
-    def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
         old = self._flights.get(digests[0])
         young = old is not None and not old.detached and now - old.started < self._settings.load_budget
         # What the database has not been asked yet, it will answer as of later than now.
-        if old is not None and young and not (fresh and old.asked):
+        if old is not None and young and patience <= old.patience and not (fresh and old.asked):
             self._counters.joined += 1
             return old
         proven = digests[0] in self._found
@@ -258,7 +256,7 @@ class CachedKeyStore:
             raise UnavailableError(_OVERLOADED)
         if old is not None:
             old.superseded = True
-        flight = self._flights[digests[0]] = _Flight(digests, now, proven)
+        flight = self._flights[digests[0]] = _Flight(digests, now, patience, proven)
         flight.task = asyncio.create_task(self._load(flight))
         flight.task.add_done_callback(lambda _: self._landed(flight))
         self._running += 1
@@ -267,7 +265,7 @@ class CachedKeyStore:
     async def _load(self, flight: _Flight) -> _Answer:
         async with self._slots:
             sent = self._monotonic()
-            if sent - flight.started >= self._settings.load_budget:
+            if sent - flight.started >= flight.patience:
                 raise UnavailableError(_UNAVAILABLE)
             if not (flight.proven or self._may_guess(sent)):
                 self._counters.shed += 1
@@ -277,6 +275,9 @@ class CachedKeyStore:
             self._guesses += not flight.proven
             try:
                 loaded = await self._store.load(flight.digests)
+            except CorruptRecordError:
+                self._counters.corrupt += 1  # an answer, of which nothing can be made: the database is not lost
+                raise
             except UnavailableError:
                 self._counters.load_failures += 1
                 self.lost()

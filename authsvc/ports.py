@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.decision import Bearer
+from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
 from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.domain.lifecycle import KeyStatus
@@ -32,6 +33,10 @@ class Head:
 
     revision: Revision
     now: Micros
+
+
+class CorruptRecordError(UnavailableError):
+    """A stored record cannot be read: nothing is decided from it, and no retry helps until it is repaired."""
 
 
 class KeyStore(Protocol):
@@ -59,8 +64,15 @@ class KeyCache(Protocol):
     def get(self, digest: Digest) -> Bearer | Absent | None:
         """Return the bearer, or that there is none; None when only `fetch` can tell. Any thread may call it."""
 
-    async def fetch(self, digests: Sequence[Digest], budget: float, at_least: Revision | None) -> Bearer | None:
-        """Return the bearer within `budget` seconds; None when there is none."""
+    async def fetch(
+        self, digests: Sequence[Digest], budget: float, at_least: Revision | None, *, patient: bool = False
+    ) -> Bearer | None:
+        """
+        Return the bearer within `budget` seconds; None when there is none.
+
+        A request of the data plane has no use for an answer that comes after its proxy has given up; a
+        patient caller has.
+        """
 
     def invalidate(self, revision: Revision, *targets: str) -> None:
         """Forget what is known of these key and organization ids from before the revision."""

@@ -59,6 +59,12 @@ def _kinds(api: ApiSection) -> Findings:
             yield ("kinds", name), "no key class is of this kind"
 
 
+def _presets(api: ApiSection) -> Findings:
+    for name, scopes in api.presets.items():
+        if not any(kind.scopes == "all" or set(scopes) <= set(kind.scopes) for kind in api.kinds.values()):
+            yield ("presets", name), "no kind of key can hold all of these scopes"
+
+
 def _empty_scopes(api: ApiSection) -> Findings:
     defaults = any(scope.default for scope in api.scopes.values()) or any(k.default_scopes for k in api.kinds.values())
     if api.empty_scopes == "full_access" and defaults:
@@ -185,6 +191,9 @@ _NO_CREDENTIAL = frozenset(
 )
 
 
+_CORS = frozenset({"access-control-allow-origin", "access-control-expose-headers"})
+
+
 def _hosts(api: ApiSection) -> Findings:
     for index, host in enumerate(api.hosts):
         if host in api.hosts[:index]:
@@ -192,6 +201,11 @@ def _hosts(api: ApiSection) -> Findings:
 
 
 def _errors(api: ApiSection) -> Findings:
+    if any(kind.cors for kind in api.kinds.values()):
+        for name, section in api.errors.items():
+            for header in _CORS.intersection(section.headers):
+                message = "is written by the service where a kind has cors: true; no browser accepts two"
+                yield ("errors", name, "headers", header), message
     for place, message in wording.check(api.errors):
         yield ("errors", *place), message
 
@@ -199,6 +213,7 @@ def _errors(api: ApiSection) -> Findings:
 _CHECKS: tuple[Callable[[ApiSection], Findings], ...] = (
     _scopes,
     _kinds,
+    _presets,
     _empty_scopes,
     _environments,
     key_checks.check,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from authsvc.config import build, checks, listeners
 from authsvc.config.document import MAX_BYTES, Document, parse
 from authsvc.config.listeners import Listener
-from authsvc.config.models import ApiSection, CacheSection, File
-from authsvc.config.problems import ConfigError, Location, Problem
+from authsvc.config.models import MAX_APIS, ApiSection, CacheSection, File
+from authsvc.config.problems import MAX_TOLD, ConfigError, Location, Problem
 from authsvc.config.shape import validate
 from authsvc.config.values import MICROS_PER_SECOND
 from authsvc.domain.administration import ADMIN_API
@@ -50,12 +51,13 @@ def read(raw: bytes, path: Path) -> Config:
     document = parse(raw)
     file = validate(File, document.data, document, ()) if document.data is not None else document.problems
     if isinstance(file, File) and not document.problems:
-        problems = list(_findings(document, file.apis, file))
+        problems = list(islice(_findings(document, file.apis, file), MAX_TOLD + 1))
         if not problems:
             return _config(path, file)
     else:
         shaped = file if isinstance(file, list) else []
-        problems = [*document.problems, *shaped, *_findings(document, _whole_apis(document), None)]
+        fitting = islice(_findings(document, _whole_apis(document), None), MAX_TOLD + 1)
+        problems = [*document.problems, *shaped, *fitting]
     raise ConfigError(path, _without_echoes(problems, document))
 
 
@@ -71,7 +73,7 @@ def _whole_apis(document: Document) -> dict[str, ApiSection]:
     """Return the APIs whose own shape is right, so that their checks run whatever is wrong elsewhere."""
     apis = document.data.get("apis") if isinstance(document.data, dict) else None
     whole = {}
-    for name, data in apis.items() if isinstance(apis, dict) else ():
+    for name, data in islice(apis.items(), MAX_APIS) if isinstance(apis, dict) else ():
         section = validate(ApiSection, data, document, ("apis", name))
         if isinstance(section, ApiSection):
             whole[name] = section
@@ -102,8 +104,9 @@ def _across(apis: dict[str, ApiSection]) -> Iterator[tuple[Location, str]]:
 
 def _without_echoes(problems: list[Problem], document: Document) -> list[Problem]:
     """Drop what only follows from an unreadable value: it stands at the same place."""
-    unreadable = {(problem.line, problem.path) for problem in document.problems}
-    return [p for p in problems if p in document.problems or (p.line, p.path) not in unreadable]
+    told = set(document.problems)
+    unreadable = {(problem.line, problem.path) for problem in told}
+    return [p for p in problems if p in told or (p.line, p.path) not in unreadable]
 
 
 def _config(path: Path, file: File) -> Config:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from authsvc.config.values import (
     Age,
     ContentType,
+    FileName,
     Grace,
     HeaderName,
     HeaderValue,
@@ -35,6 +36,10 @@ from authsvc.config.values import (
 )
 from authsvc.domain.quotas import MAX_COUNT
 from authsvc.domain.scopes import MAX_SCOPES
+
+MAX_APIS = 256
+MAX_HOSTS = 64
+MAX_PRESETS = 64
 
 
 class Section(BaseModel):
@@ -126,7 +131,7 @@ class KindSection(Section):
 class EnvironmentSection(Section):
     """One environment."""
 
-    hosts: list[Host] = []
+    hosts: list[Host] = Field(default=[], max_length=MAX_HOSTS)
     """Host names whose requests are for this environment."""
 
 
@@ -260,7 +265,9 @@ class ApiSection(Section):
     """Environments by name; `from_key` where the key alone decides; absent where there are none."""
     scopes: dict[ScopeName, ScopeSection] = Field(default={}, max_length=512)
     """The catalogue: every scope there is."""
-    presets: dict[Name, Annotated[list[ScopeName], Field(min_length=1, max_length=MAX_SCOPES)]] = {}
+    presets: dict[Name, Annotated[list[ScopeName], Field(min_length=1, max_length=MAX_SCOPES)]] = Field(
+        default={}, max_length=MAX_PRESETS
+    )
     """Named sets of scopes to create keys with."""
     empty_scopes: Literal["none", "full_access"] = "none"
     """What a new key without any scopes can do; written on the key when it is made."""
@@ -286,11 +293,11 @@ class TlsSection(Section):
     """Transport security of one listener. Paths are relative to the configuration file."""
 
     mode: Literal["mtls", "tls", "disabled"]
-    certificate: Annotated[str, Field(min_length=1)] | None = None
+    certificate: FileName | None = None
     """PEM file: the server's certificate and its chain."""
-    key: Annotated[str, Field(min_length=1)] | None = None
+    key: FileName | None = None
     """PEM file: the certificate's private key."""
-    client_ca: Annotated[str, Field(min_length=1)] | None = None
+    client_ca: FileName | None = None
     """PEM file: who may sign client certificates (mtls)."""
     clients: list[Peer] = Field(default=[], max_length=64)
     """DNS names and URIs of the client certificates that may call (mtls)."""
@@ -333,7 +340,7 @@ class CacheSection(Section):
 class File(Section):
     """The configuration of the service."""
 
-    apis: dict[Name, ApiSection] = Field(min_length=1, max_length=256)
+    apis: dict[Name, ApiSection] = Field(min_length=1, max_length=MAX_APIS)
     """The protected products, by the name that the proxy sends."""
     listeners: ListenersSection = ListenersSection()
     cache: CacheSection = CacheSection()

@@ -12,6 +12,8 @@ from authsvc.domain.errors import StartupError
 # Where in a document: keys of mappings and positions in lists.
 Location = tuple[str | int, ...]
 
+MAX_TOLD = 100  # problems; a file that has more is repaired step by step
+
 _LONGEST = 80  # characters of a name that are repeated
 _LISTED = 16  # names shown before a list of allowed ones is cut short
 
@@ -26,11 +28,13 @@ class Problem:
 
 
 class ConfigError(StartupError):
-    """The configuration cannot be used; `problems` holds everything that was found, in order of lines."""
+    """The configuration cannot be used; `problems` holds what was found, in order of lines."""
 
     def __init__(self, file: Path, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(_line(file, problem) for problem in self.problems))
+        found = sorted(set(problems))
+        self.problems = tuple(found[:MAX_TOLD])
+        more = [f"{file}: and more; {MAX_TOLD} are told at once"] if len(found) > MAX_TOLD else []
+        super().__init__("\n".join([*(_line(file, problem) for problem in self.problems), *more]))
 
 
 def _line(file: Path, problem: Problem) -> str:

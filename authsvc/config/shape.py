@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from authsvc.config.document import Document
-from authsvc.config.problems import Location, Problem, listed, unknown
+from authsvc.config.problems import MAX_TOLD, Location, Problem, listed, unknown
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,7 +40,9 @@ def validate(model: type[M], data: object, document: Document, at: Location) -> 
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        return [_problem(model, data, document, at, details) for details in error.errors(include_url=False)]
+        # One more than is told, so that it is told that there are more.
+        found = islice(error.errors(include_url=False, include_input=False), MAX_TOLD + 1)
+        return [_problem(model, data, document, at, details) for details in found]
 
 
 def _problem(model: type[BaseModel], data: object, document: Document, at: Location, error: ErrorDetails) -> Problem:
@@ -74,7 +77,8 @@ def _message(model: type[BaseModel], location: Location, error: ErrorDetails) ->
     if kind == "extra_forbidden":
         allowed = sorted({name for parent in _at(model, location[:-1]) for name in _fields(parent)})
         return unknown("key", str(location[-1]), allowed)
-    wording = _WORDING.get(kind, error["msg"]).format_map(context)
+    # Of a mapping that is too long nobody has counted the rest.
+    wording = _WORDING.get(kind, error["msg"]).format_map(context).removesuffix(", has None")
     words = _allowed(_at(model, location)) if kind in _ABOUT_WORDS else ()
     return f"{wording}; allowed: {listed(words)}" if words else wording
 

@@ -178,6 +178,7 @@ Scheme = Annotated[str, _text(_SCHEME, "an authorization scheme in lower case, s
 Peer = Annotated[
     str, _text(_PEER, "the DNS name or URI of a client certificate, exact, without wildcard"), _schema(_PEER)
 ]
+FileName = Annotated[str, _text(r"[^\x00-\x1f\x7f]{1,4096}", "the name of a file"), _schema("[^\\x00-\\x1f\\x7f]+")]
 Prefix = Annotated[str, _checked(_check_prefix)]
 Method = Annotated[str, _checked(_check_method), _schema("[A-Z]{1,20}", "GET", ANY_METHOD)]
 PathTemplate = Annotated[str, _checked(routes.template_error), _schema("/.*", "/v1/items/{item}", "/v1/files/**")]

@@ -12,8 +12,13 @@ from authsvc.domain.dialect import PLACEHOLDERS, ErrorTemplate, is_json, problem
 from authsvc.domain.reasons import WORDING, Reason
 
 _EMPTY = ErrorSection()
-# What the service writes itself: `challenge` words the first, the limits the others.
-_WRITTEN = ("www-authenticate", "retry-after", "ratelimit", "ratelimit-policy", "grpc-status", "grpc-message")
+# What the service writes itself: `challenge` words the first, the limits the next ones. A refusal that is kept and
+# given to somebody else is wrong, and whatever is given to a gRPC client must not read as success.
+_WRITTEN = frozenset(
+    {"www-authenticate", "retry-after", "ratelimit", "ratelimit-policy"}
+    | {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
+    | {"cache-control", "grpc-status", "grpc-message"}
+)
 _JSON = "application/json"
 # One of each kind of trouble a value could be to JSON.
 _SAMPLE = 'a "quoted" \\ text'
@@ -85,7 +90,7 @@ def _is_valid_json(template: ErrorTemplate, reason: Reason) -> bool:
         values["retry_after"] = "30"
     try:
         json.loads(render(template, values), parse_constant=_no_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

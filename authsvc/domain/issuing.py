@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authsvc.domain import inputs
 from authsvc.domain.api import Api, EmptyScopes, Kind, OriginPolicy
@@ -64,6 +64,25 @@ def issue_of(wanted: Wanted, api: Api, now: Micros) -> Issue:
     return Issue(
         name=inputs.name(wanted.name), metadata=inputs.labels(wanted.metadata), terms=terms, key_class=key_class
     )
+
+
+def with_preset(name: str, wanted: Wanted, api: Api) -> Wanted:
+    """
+    Return what is asked for with the scopes of a preset; no name changes nothing.
+
+    What is stored is the scopes: a later change of the preset must not widen existing keys.
+    """
+    if not name:
+        return wanted
+    if wanted.scopes or wanted.full_access:
+        raise InvalidInputError("preset: stands in place of scopes and full_access; name one of them")
+    if name not in api.presets:
+        allowed = f"one of {', '.join(sorted(api.presets))}" if api.presets else f"{api.name} has none"
+        raise InvalidInputError(f"preset: {allowed}")
+    kind, scopes = _kind(wanted.kind, api), api.presets[name]
+    if kind.ceiling is not None and not kind.ceiling.issuperset(scopes):
+        raise InvalidInputError(f"preset: {name} is beyond what keys of kind {kind.name} can hold")
+    return replace(wanted, scopes=scopes)
 
 
 def rate_limits(texts: Sequence[str]) -> tuple[Limit, ...]:

@@ -20,6 +20,10 @@ class Revision:
     epoch: str  # UUID text; changes when the database was restored
     seq: int
 
+    def reaches(self, other: Revision) -> bool:
+        """Whether a state as of here includes the other position, for all that can be told."""
+        return self.epoch == other.epoch and self.seq >= other.seq
+
     def __str__(self) -> str:
         """Return the form on the wire: `epoch:seq`."""
         return f"{self.epoch}:{self.seq}"

@@ -38,7 +38,7 @@ from authsvc.usecases.switch_organization import DeleteOrganization, ReinstateOr
 from authsvc.usecases.update_key import UpdateKey
 from authsvc.usecases.update_organization import UpdateOrganization
 
-LOAD_BUDGET = 5.0  # seconds an administrator's key may take to load; the cache's own bound holds besides
+LOAD_BUDGET = 5.0  # seconds an administrator's key may take to load, where a request gets the cache's `load_budget`
 
 
 def new_id() -> str:

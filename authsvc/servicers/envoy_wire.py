@@ -33,7 +33,7 @@ from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import (
     OkHttpResponse,
 )
 from authsvc.servicers.decision_ids import LENGTH
-from authsvc.servicers.rate_headers import rate_headers, rate_states, retry_after
+from authsvc.servicers.rate_headers import rate_header_names, rate_headers, rate_states, retry_after
 
 # What the upstream is told; on every allow all of them are set, so that no client can set any.
 IDENTITY_HEADERS = (
@@ -91,7 +91,7 @@ def deny(
         if origin is not None:
             # A dead key must look like an unknown one, here too.
             kind = None if bearer is None or reason is Reason.INVALID_KEY else bearer.record.kind
-            parts.append(_cors(api, kind, origin))
+            parts.append(_cors(api, reason, kind, origin))
     return b"".join(parts)
 
 
@@ -197,19 +197,29 @@ def _group(api: Api, kind: str, environment: str, scopes: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _cors(api: Api, kind: str | None, origin: str) -> bytes:
+def _cors(api: Api, reason: Reason, kind: str | None, origin: str) -> bytes:
     """Let a browser read the refusal, where keys of this kind, or of any for None, are meant for browsers."""
     kinds = [of for of in api.kinds.values() if kind in (None, of.name)]
     if not any(of.cors for of in kinds) or origins.parse_origin(origin) is None:
         return b""
-    exposed = f"{DECISION_ID}, retry-after, www-authenticate"
     return _denied_headers(
-        [("access-control-allow-origin", origin), ("access-control-expose-headers", exposed), ("vary", "origin")]
+        [
+            ("access-control-allow-origin", origin),
+            ("access-control-expose-headers", _exposed(api, reason)),
+            ("vary", "origin"),
+        ]
     )
 
 
 def _denied_headers(headers: Iterable[tuple[str, str]]) -> bytes:
     return CheckResponse(denied_response=DeniedHttpResponse(headers=map(_option, headers))).SerializeToString()
+
+
+@lru_cache(maxsize=4096)
+def _exposed(api: Api, reason: Reason) -> str:
+    """Name the headers of a refusal that a page could not read otherwise."""
+    own = (name for name, _ in api.error(reason).headers)
+    return ", ".join((DECISION_ID, "retry-after", "www-authenticate", *rate_header_names(api.rate_headers), *own))
 
 
 def _credential_headers(api: Api) -> list[str]:

@@ -60,6 +60,7 @@ class KeyServicer(KeyServiceServicer):
                 organization_id=request.organization_id,
                 wanted=wire.wanted_key(request),
                 request_id=request.request_id,
+                preset=wire.word(request.preset, "preset"),
                 body=wire.body_of(request),
             ),
         )

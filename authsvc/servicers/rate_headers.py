@@ -64,3 +64,8 @@ def rate_headers(wanted: RateHeaders, fields: Sequence[tuple[str, int, int, int,
             ("x-ratelimit-reset", str(tightest.reset)),
         ]
     return headers
+
+
+def rate_header_names(wanted: RateHeaders) -> list[str]:
+    """Return the names of the headers that an API's answers may carry."""
+    return [name for name, _ in rate_headers(wanted, [("", 0, 0, 0, 0)])]

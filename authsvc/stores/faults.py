@@ -15,10 +15,6 @@ from authsvc.domain.errors import AuthsvcError, StartupError, UnavailableError
 _UNIQUE = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
-class CorruptRecordError(UnavailableError):
-    """A stored record cannot be read: nothing is decided from it."""
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """

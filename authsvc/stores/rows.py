@@ -15,7 +15,7 @@ from authsvc.domain.network import Network, parse_network
 from authsvc.domain.origins import OriginPattern, parse_pattern
 from authsvc.domain.quotas import Algorithm, Limit, Subject
 from authsvc.domain.scopes import valid_name
-from authsvc.stores.faults import CorruptRecordError
+from authsvc.ports import CorruptRecordError
 
 T = TypeVar("T")
 

@@ -26,6 +26,7 @@ class CacheCounters:
     """What the cache did."""
 
     __slots__ = (
+        "corrupt",
         "evictions",
         "hits",
         "joined",
@@ -43,6 +44,7 @@ class CacheCounters:
         self.loads = 0
         self.joined = 0
         self.load_failures = 0
+        self.corrupt = 0
         self.load_timeouts = 0
         self.shed = 0
         self.evictions = 0

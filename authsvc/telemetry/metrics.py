@@ -45,6 +45,7 @@ def observe_cache(
         ("loads", "Keys asked of the database"),
         ("joined", "Requests that joined a load under way"),
         ("load_failures", "Loads that failed"),
+        ("corrupt", "Loads that found a record which cannot be read"),
         ("load_timeouts", "Requests that waited for a load in vain"),
         ("shed", "Requests refused because too many keys were being loaded"),
         ("evictions", "Keys dropped to make room"),

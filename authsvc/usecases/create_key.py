@@ -11,7 +11,7 @@ from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, Apis
 from authsvc.domain.errors import FailedPreconditionError, InvalidInputError, NotFoundError, PermissionDeniedError
 from authsvc.domain.hashing import PepperSet
-from authsvc.domain.issuing import Issue, Wanted, issue_of
+from authsvc.domain.issuing import Issue, Wanted, issue_of, with_preset
 from authsvc.domain.key_text import KeyClass, hint
 from authsvc.domain.secret import Secret
 from authsvc.ports import Clock, NewKey, Recalled, Registry
@@ -24,12 +24,13 @@ ALGORITHM = "hmac"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRequest:
-    """What is asked for; an empty organization is the caller's own."""
+    """What is asked for; an empty organization is the caller's own, an empty preset is none."""
 
     api: str
     organization_id: str
     wanted: Wanted
     request_id: str
+    preset: str = ""
     body: bytes = b""
 
 
@@ -99,7 +100,7 @@ class CreateKey:
     async def _work(self, caller: Administrator, request: KeyRequest, actor: Actor) -> CreatedKey:
         api = self._api(caller, request.api)
         organization = await self._organization(caller, api, request.organization_id)
-        issue = issue_of(request.wanted, api, self._clock.now())
+        issue = issue_of(with_preset(request.preset, request.wanted, api), api, self._clock.now())
         check_reach(caller, api, issue.terms)
         secret = self._mint.draw(api, issue.key_class)
         new = self._mint.record(api, organization.id, issue, secret)

@@ -9,7 +9,11 @@ from authsvc.ports import Absent, KeyCache
 
 
 class FindBearer:
-    """Asks the cache, and the database where that does not know. `budget` is in seconds."""
+    """
+    Asks the cache, and the database where that does not know. `budget` is in seconds.
+
+    Administrators ask: people, not proxies. They wait for a busy database, who must revoke a key now.
+    """
 
     def __init__(self, keys: KeyCache, peppers: PepperSet, apis: Apis, budget: float) -> None:
         self._keys = keys
@@ -34,4 +38,4 @@ class FindBearer:
         if known is not None and not fresh:
             return known
         digests = (digest, *(pepper.digest(key) for pepper in self._peppers.others))
-        return await self._keys.fetch(digests, self._budget, None)
+        return await self._keys.fetch(digests, self._budget, None, patient=True)

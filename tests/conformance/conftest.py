@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.databases import DIALECTS, scratch_database
-from tests.support.products import PRODUCTS, Product, running_product
+from tests.support.products import INVENTED, PRODUCTS, Product, running_product
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("products")
     databases = metafunc.definition.get_closest_marker("databases")
     folder = metafunc.definition.path.parent.name
-    names = marker.args if marker else (folder,) if folder in PRODUCTS else tuple(PRODUCTS)
+    names = marker.args if marker else (folder,) if folder in {*PRODUCTS, *INVENTED} else tuple(PRODUCTS)
     metafunc.parametrize(
         "product",
         [

@@ -22,7 +22,7 @@ def test_every_row_holds(product: Product) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_refusal_is_worded_as_promised(name: str) -> None:
-    """Also those that no request can bring about at will, and the presets."""
+    """Also those that no request can bring about at will."""
     (api,) = load(EXAMPLES / name / "authsvc.yaml").apis.by_name.values()
 
     assert list(disagreements(table(name), api)) == []

@@ -14,12 +14,13 @@ from authsvc.domain.decision import RULES
 from authsvc.domain.question import EXTENSIONS
 from authsvc.domain.reasons import WORDING, Reason
 from authsvc.listeners import standard
+from authsvc.servicers import administration
 from authsvc.servicers.envoy_wire import IDENTITY_HEADERS
 from authsvc.servicers.health import DATASTORE, SERVING_NAMES
 from authsvc.telemetry import logs
 from tests.docs.markdown import ROOT, code, table
 
-PLACES = {"CacheSettings": CacheSettings(), "heartbeat": heartbeat, "server": server}
+PLACES = {"CacheSettings": CacheSettings(), "administration": administration, "heartbeat": heartbeat, "server": server}
 
 
 def test_every_reason_is_explained_with_its_status() -> None:

@@ -12,7 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from authsvc.cache import CachedKeyStore
 from tests.support import cache_mutants as mutants
-from tests.support.cache_protocol import CacheProtocol, Violation
+from tests.support.cache_model import Violation
+from tests.support.cache_protocol import CacheProtocol
 
 STEPS = 50
 
@@ -140,6 +141,7 @@ def test_a_rare_run_shows_a_mistake(script: Callable[[CacheProtocol], None], mut
         pytest.param(machine(CachedKeyStore, first=True), "I[13]", id="acknowledge-before-invalidate"),
         pytest.param(machine(mutants.NeverJoins), "I8", id="never-joins"),
         pytest.param(machine(mutants.NoFlightTimeout), "I[28]", id="no-flight-timeout"),
+        pytest.param(machine(mutants.PatientForAll), "I[238]", id="patient-for-all"),
         pytest.param(machine(mutants.ConfirmedWhenReceived), "I[68]", id="confirmed-when-received"),
         pytest.param(machine(mutants.UnboundedStale), "I[26]", id="unbounded-stale"),
         pytest.param(machine(mutants.Resurrect), "I[26]", id="resurrect"),

@@ -29,6 +29,8 @@ NO_ORGANIZATION = "org_01J0000000000000000000000X"
 NO_KEY = "key_01J0000000000000000000000X"
 ALL_SCOPES = ("things:create", "things:read", "things:write", "keys:read", "keys:write")
 
+PRESETS = {"reader": ("things:read",), "writer": ("things:read", "things:write")}
+
 
 def shop(**changes: Any) -> Api:
     """A product whose keys may manage keys, with secret and publishable classes in two environments."""
@@ -42,6 +44,7 @@ def shop(**changes: Any) -> Api:
         "keys": KeyTable(classes),
         "kinds": {"secret": SECRET, "publishable": replace(PUBLISHABLE, origins=OriginPolicy.OPTIONAL)},
         "scopes": {name: Scope(name=name, description="") for name in ALL_SCOPES},
+        "presets": PRESETS,
         **changes,
     }
     return api(**fields)
@@ -74,7 +77,11 @@ def wanted(**changes: Any) -> Wanted:
 def key_request(**changes: Any) -> KeyRequest:
     """Ask for a key of the first customer; what `KeyRequest` does not know is of `Wanted`."""
     plain = KeyRequest(api="shop", organization_id=ACME_ID, wanted=wanted(), request_id="")
-    own = {name: changes.pop(name) for name in ("api", "organization_id", "request_id", "body") if name in changes}
+    own = {
+        name: changes.pop(name)
+        for name in ("api", "organization_id", "request_id", "preset", "body")
+        if name in changes
+    }
     return replace(plain, **own, wanted=wanted(**changes))
 
 

@@ -103,8 +103,8 @@ class KeepsOvertaken(CachedKeyStore):
         flights: list[_Flight] = self.__dict__.setdefault("_everyone", [])
         return flights
 
-    def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
-        flight = super()._join(digests, now, fresh=fresh)
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
+        flight = super()._join(digests, now, patience, fresh=fresh)
         self.everyone.append(flight)
         return flight
 
@@ -112,9 +112,9 @@ class KeepsOvertaken(CachedKeyStore):
 class NeverJoins(CachedKeyStore):
     """Starts a load for every request."""
 
-    def _join(self, digests: Sequence[Digest], now: float, *, fresh: bool) -> _Flight:
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
         self._flights.pop(digests[0], None)
-        return super()._join(digests, now, fresh=fresh)
+        return super()._join(digests, now, patience, fresh=fresh)
 
 
 class FloorOfTheLast(CachedKeyStore):
@@ -156,3 +156,14 @@ class UnknownWhenFailed(CachedKeyStore):
             return await super().fetch(*args, **kwargs)
         except Exception:  # noqa: BLE001 - that is the mistake
             return None
+
+
+class PatientForAll(CachedKeyStore):
+    """Lets everybody join a load for as long as the most patient waits for it."""
+
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
+        flight = self._flights.get(digests[0])
+        if flight is not None and not flight.detached and now - flight.started < flight.patience and not fresh:
+            self._counters.joined += 1
+            return flight
+        return super()._join(digests, now, patience, fresh=fresh)

@@ -18,10 +18,8 @@ acknowledged, committed and heard when that request *started*. Invariants by the
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -31,6 +29,7 @@ from authsvc.domain.decision import Bearer, check_status
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.keys import KeyRecord, Revision
 from tests.support import builders
+from tests.support.cache_model import Change, Database, Probe, Read, Request, violated
 from tests.support.cache_world import Query, World, digest
 
 S, T, TN, L = 8.0, 16.0, 4.0, 1.0
@@ -40,92 +39,6 @@ EXPIRES = builders.NOW + 1_040 * 1_000_000  # of key 1: 40 s after the start
 OFTEN = (0, 0, 0, 0, 0, 1, 2)
 NUMBERS = (0, 1, 2)  # two keys of one organization, and one that is still to be made
 INDEX = st.integers(min_value=0, max_value=2)
-
-
-class Violation(AssertionError):  # noqa: N818 - what it is called in the protocol
-    """An invariant does not hold."""
-
-
-def violated(name: str, what: str) -> NoReturn:
-    """Say which, and how."""
-    raise Violation(f"{name}: {what}")
-
-
-@dataclass
-class Database:
-    """What is stored, and everything that ever was."""
-
-    epoch: int = 1
-    seq: int = 1
-    up: bool = True
-    made: int = 2
-    versions: dict[int, int] = field(default_factory=lambda: {0: 1, 1: 2})
-    past: dict[Revision, dict[int, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.past[self.position] = dict(self.versions)
-
-    @property
-    def position(self) -> Revision:
-        """Return the end of the change log."""
-        return Revision(epoch=f"00000000-0000-0000-0000-{self.epoch:012d}", seq=self.seq)
-
-    def commit(self, *numbers: int) -> Revision:
-        """Change keys in one transaction."""
-        self.seq += 1
-        for number in numbers:
-            self.made += 1
-            self.versions[number] = self.made
-        self.past[self.position] = dict(self.versions)
-        return self.position
-
-    def restore(self) -> None:
-        """Become another database with the same keys, changed, and a shorter log."""
-        self.epoch, self.seq = self.epoch + 1, self.seq // 2
-        self.commit(*self.versions)
-
-
-@dataclass
-class Read:
-    """What the database has answered and the process has not received."""
-
-    number: int
-    at: float
-    position: Revision
-    version: int | None
-
-
-@dataclass
-class Change:
-    """A change this process has made, committed and not acknowledged."""
-
-    position: Revision
-    versions: dict[int, int]
-    targets: tuple[str, ...]
-    creates: bool
-
-
-@dataclass
-class Probe:
-    """One beat of the heartbeat."""
-
-    sent: float
-    head: Revision | None
-
-
-@dataclass
-class Request:
-    """One request, with what was owed to it when it started."""
-
-    number: int
-    started: float
-    acknowledged: int
-    answered: Revision | None  # the position behind the last answer before it
-    heard: float
-    exists: bool  # for all that this process can know
-    at_least: Revision | None
-    task: asyncio.Task[Bearer | None]
-    waited: bool
 
 
 def key_id(number: int) -> str:
@@ -315,25 +228,28 @@ class CacheProtocol(RuleBasedStateMachine):
 
     # -- requests
 
-    @rule(number=st.sampled_from(OFTEN), how=st.sampled_from(["", "at least", "read", "read", "deliver", "deliver"]))
+    @rule(
+        number=st.sampled_from(OFTEN),
+        how=st.sampled_from(["", "at least", "patiently", "read", "read", "deliver", "deliver"]),
+    )
     def request(self, number: int, how: str) -> None:
         """Ask for a key; where that makes a question, let that come as far as it is told."""
         asked = len(self.world.store.loads)
-        self._request(number, at_least=how == "at least")
+        self._request(number, how)
         if len(self.world.store.loads) > asked and how in ("read", "deliver"):
             self.answer(-1, "read")
             if how == "deliver":
                 self.answer(-1, "deliver")
 
-    def _request(self, number: int, *, at_least: bool) -> None:
+    def _request(self, number: int, how: str) -> None:
         # As of a revision that the caller has from somewhere, or not.
-        revision = self.database.position if at_least else None
+        revision = self.database.position if how == "at least" else None
         joined = self.world.counters.joined
         owed = (self.acknowledged[number], self.answered.get(number), self.heard, number in self.announced)
-        task = self.world.ask(number, revision)
+        task = self.world.ask_patiently(number) if how == "patiently" else self.world.ask(number, revision)
         self.requests.append(Request(number, self.now, *owed, revision, task, waited=not task.done()))
         if not task.done() and joined == self.world.counters.joined:
-            if not at_least and self.now - self.flying.get(number, float("-inf")) < L:
+            if how not in ("at least", "patiently") and self.now - self.flying.get(number, float("-inf")) < L:
                 violated("I8", "a load that could have been joined")
             self.flying[number] = self.now
         self._settle()

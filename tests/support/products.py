@@ -27,6 +27,7 @@ from tests.support.recorder import Received, Reply, Upstream
 from tests.support.stack import TIMEOUT, Answer, Headers, Stack, running, send
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
 
 ALLOWED = 200  # as the upstream answers
 BATCH = 100  # items
@@ -42,6 +43,7 @@ class Facts:
     api: str
     bearer: bool  # the key is a bearer token; else it is in X-API-Key
     hosts: Mapping[str, str]  # by environment; the first is the default
+    environment: str = ""  # of new keys, where no host stands for it
 
 
 PRODUCTS: Mapping[str, Facts] = {
@@ -56,6 +58,23 @@ EVERY_EXAMPLE: Mapping[str, Facts] = {
     **PRODUCTS,
     "minimal": Facts(api="shop", bearer=True, hosts={"": "shop.example"}),
 }
+# Written from docs/configuration.md alone, to see whether that suffices.
+INVENTED: Mapping[str, Facts] = {
+    "harbour": Facts(api="harbour", bearer=True, hosts={"": "api.harbour.example"}, environment="live")
+}
+
+
+def configuration(name: str) -> Path:
+    """Return the authsvc.yaml of a product."""
+    return (CONFORMANCE if name in INVENTED else EXAMPLES) / name / "authsvc.yaml"
+
+
+def envoy_configuration(name: str) -> str:
+    """Return what Envoy runs with; an invented product is behind the smallest there is."""
+    if name in INVENTED:
+        text = (EXAMPLES / "minimal" / "envoy.yaml").read_text()
+        return text.replace("{api: shop}", f"{{api: {INVENTED[name].api}}}")
+    return (EXAMPLES / name / "envoy.yaml").read_text()
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,7 @@ class Product:
     @property
     def facts(self) -> Facts:
         """Return how requests to it look."""
-        return EVERY_EXAMPLE[self.name]
+        return {**EVERY_EXAMPLE, **INVENTED}[self.name]
 
     @property
     def default_environment(self) -> str:
@@ -108,7 +127,7 @@ class Product:
         request = CreateKeyRequest(
             api=self.facts.api,
             organization_id=organization_id or self.organization(),
-            environment=self.default_environment if environment is None else environment,
+            environment=(self.facts.environment or self.default_environment) if environment is None else environment,
             **{"name": "conformance", **fields},
         )
         answer: CreateKeyResponse = self.call(self.stack.keys.CreateKey, request)
@@ -250,17 +269,16 @@ def running_product(
     name: str, database: str, home: Path, database_url: str | None = None, config: Path | None = None
 ) -> Iterator[Product]:
     """
-    Run a product of `examples/` in `home`, on a database that is migrated, or on the embedded default.
+    Run a product in `home`, on a database that is migrated, or on the embedded default.
 
     `config` is another authsvc.yaml for the same API, where a test must change a line of the example's.
     """
-    folder = EXAMPLES / name
     with (
         recorder.upstream() as upstream,
         running(
             home,
-            config or folder / "authsvc.yaml",
-            (folder / "envoy.yaml").read_text(),
+            config or configuration(name),
+            envoy_configuration(name),
             database_url=database_url,
             upstream_port=upstream.port,
         ) as stack,

@@ -7,7 +7,7 @@ Envoy, and in process, where `tools/mutate.py` runs it against configurations th
     insufficient_scope: '…{scope}…'   # the 403 of a missing scope
     routes:                           # by scope, the requests that it, and nothing but it, lets through
     bodies:                           # by reason, the exact refusal
-    presets, imports, rotation:       # as configured; seconds
+    imports, rotation:                # as configured; seconds
     organizations, keys:              # by name; made when a request first needs them
     refused:                          # keys that cannot be made
     requests:
@@ -72,7 +72,6 @@ class Table:
     insufficient_scope: str
     routes: Mapping[str, Sequence[str]]
     bodies: Mapping[str, str]
-    presets: Mapping[str, Sequence[str]]
     imports: Sequence[str]
     rotation: Mapping[str, int]
     organizations: Mapping[str, Mapping[str, Any]]
@@ -90,7 +89,7 @@ class Table:
                 yield f"this key can be made: {wanted}"
 
 
-_OPTIONAL: Mapping[str, Any] = {"presets": {}, "imports": [], "rotation": {}, "organizations": {}, "refused": []}
+_OPTIONAL: Mapping[str, Any] = {"imports": [], "rotation": {}, "organizations": {}, "refused": []}
 
 
 def table(product: str) -> Table:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from authsvc.config import load
 from tests.conformance.lines import line
-from tests.support.products import EXAMPLES, Product
+from tests.support.products import Product
 from tests.support.tables import table
 
 PERMISSIONS = ["classify:create", "scan:create", "jobs:read", "results:read", "credits:read", "webhooks:write"]
@@ -86,11 +85,18 @@ def test_some_routes_need_a_valid_key_only(product: Product) -> None:
 
 @line("op", 18)
 def test_the_read_only_preset(product: Product) -> None:
-    """The configured set is what a key is made with, and it only reads."""
-    (api,) = load(EXAMPLES / "op" / "authsvc.yaml").apis.by_name.values()
-
-    made = product.create_key(scopes=api.presets["read-only"])
+    """A key made with the preset's name holds its scopes, as if they had been named, and only reads."""
+    made = product.create_key(preset="read-only")
 
     assert list(made.key.scopes) == READ_ONLY
     assert opens(product, made.secret) == {request for scope in READ_ONLY for request in ROUTES[scope]}
     assert {request.split(" ")[0] for scope in READ_ONLY for request in ROUTES[scope]} == {"GET"}
+
+
+@line("op", 18)
+def test_a_preset_that_is_not_there(product: Product) -> None:
+    """The refusal names those that are."""
+    with pytest.raises(grpc.RpcError, match="preset: one of read-only") as refused:
+        product.create_key(preset="read_only")
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -41,7 +41,7 @@ def revoked(product: Product, **fields: Any) -> str:
 
 def expired(product: Product, **fields: Any) -> str:
     """Return a key that has expired, after it has worked."""
-    ends = datetime.now(UTC) + timedelta(seconds=0.4)
+    ends = datetime.now(UTC) + timedelta(seconds=1)
     key = product.key(expires_at=ends, **fields)
     assert product.send(*VERDICT, key).status in {200, 403}
     time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 0.05)

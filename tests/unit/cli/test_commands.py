@@ -80,6 +80,19 @@ def test_the_response_for_programs(command: Command, served: Served) -> None:
     assert json.loads(command("key", "revoke", key_id, "--json").out)["key"]["status"] == "KEY_STATUS_REVOKED"
 
 
+def test_a_preset_in_place_of_scopes(command: Command, served: Served) -> None:
+    """By its name in the configuration; another name is refused with those that there are."""
+    command("org", "create", "--name", "acme")
+
+    made = json.loads(command(*CREATE, "--org", "acme", "--preset", "writer", "--json").out)
+    unknown = command(*CREATE, "--org", "acme", "--preset", "editor")
+    both = command(*CREATE, "--org", "acme", "--preset", "reader", "--scope", "things:read")
+
+    assert made["key"]["scopes"] == ["things:read", "things:write"]
+    assert (unknown.status, "preset: one of reader, writer" in unknown.err) == (2, True)
+    assert (both.status, "preset: stands in place of scopes" in both.err) == (2, True)
+
+
 def test_only_the_text(command: Command, served: Served, tmp_path: Path) -> None:
     """To standard output, or into a file that nobody else reads."""
     command("org", "create", "--name", "acme")

@@ -10,7 +10,7 @@ import pytest
 from authsvc.domain.api import Api, EmptyScopes, OriginPolicy
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.inputs import WantedNetworks
-from authsvc.domain.issuing import Wanted, issue_of, rate_limits
+from authsvc.domain.issuing import Wanted, issue_of, rate_limits, with_preset
 from authsvc.domain.key_text import Alphabet, KeyTable
 from authsvc.domain.quotas import Algorithm, Limit, Subject
 from tests.support.builders import MINUTE, NOW, PUBLISHABLE, SECRET, api, key_class, kind
@@ -177,6 +177,45 @@ def test_what_nobody_may_have_is_refused_by_its_field(asked: dict[str, Any], tex
     """The refusal names the field, and what is possible where that is short."""
     with pytest.raises(InvalidInputError) as raised:
         issue_of(wanted(**asked), shop(), NOW)
+
+    assert str(raised.value).startswith(text)
+
+
+READERS = {"reader": ("things:read",), "writer": ("things:write", "things:read")}
+
+
+def test_a_preset_is_the_scopes_that_it_stands_for() -> None:
+    """They are stored as if they had been named; defaults are not added."""
+    asked = wanted(kind="defaulted")
+
+    assert with_preset("writer", asked, shop(presets=READERS)) == replace(asked, scopes=("things:write", "things:read"))
+    assert with_preset("", asked, shop(presets=READERS)) == asked
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "presets", "text"),
+    [
+        pytest.param("editor", {}, READERS, "preset: one of reader, writer", id="unknown"),
+        pytest.param("Reader", {}, READERS, "preset: one of reader, writer", id="in-other-case"),
+        pytest.param("reader", {}, {}, "preset: shop has none", id="none-at-all"),
+        pytest.param("reader", {"kind": "odd"}, READERS, "kind: one of ", id="unknown-kind"),
+        pytest.param("reader", {"scopes": ("things:read",)}, READERS, "preset: stands in place", id="with-scopes"),
+        pytest.param("reader", {"full_access": True}, READERS, "preset: stands in place", id="with-full-access"),
+        pytest.param(
+            "writer",
+            {"kind": "publishable"},
+            READERS,
+            "preset: writer is beyond what keys of kind publishable can hold",
+            id="beyond-the-ceiling",
+        ),
+    ],
+)
+def test_a_preset_that_cannot_be_granted_is_refused(
+    name: str, asked: dict[str, Any], presets: dict[str, tuple[str, ...]], text: str
+) -> None:
+    """The refusal names the presets that there are."""
+    with pytest.raises(InvalidInputError) as raised:
+        with_preset(name, wanted(**asked), shop(presets=presets))
 
     assert str(raised.value).startswith(text)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from authsvc.domain.api import Api, EnvironmentSource
+from authsvc.domain.api import DEFAULT_ERRORS, Api, EnvironmentSource, RateHeaders
 from authsvc.domain.origins import parse_pattern
+from authsvc.domain.reasons import Reason
 from authsvc.domain.routes import RouteTable
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import HeaderValueOption
 from authsvc.servicers.envoy_wire import IDENTITY_HEADERS
@@ -224,6 +225,29 @@ async def test_a_browser_may_read_refusals_of_its_kind(origin: str, *, readable:
     assert answer.status == 403
     assert (CORS if readable else set()) == set(cors)
     assert (origin if readable else None) == cors.get("access-control-allow-origin")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [
+        pytest.param({"standard": True, "legacy": False}, ["ratelimit", "ratelimit-policy"], id="standard"),
+        pytest.param(
+            {"standard": False, "legacy": True},
+            ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
+            id="legacy",
+        ),
+        pytest.param({"standard": False, "legacy": False}, [], id="none"),
+    ],
+)
+async def test_a_browser_may_read_the_headers_of_a_refusal(wanted: dict[str, bool], named: list[str]) -> None:
+    """When to come back, what the limits say, and what the API itself adds."""
+    template = replace(DEFAULT_ERRORS[Reason.KIND_NOT_ALLOWED], headers=(("x-docs", "https://docs.example"),))
+    of = replace(BROWSER, rate_headers=RateHeaders(**wanted), errors={Reason.KIND_NOT_ALLOWED: template})
+
+    answer = await door(BROWSER_KEYS, of).ask(key=PUBLIC_KEY, headers={"origin": "https://evil.example"})
+
+    always = ["x-authsvc-decision-id", "retry-after", "www-authenticate"]
+    assert [*always, *named, "x-docs"] == answer.headers["access-control-expose-headers"].split(", ")
 
 
 async def test_a_browser_may_not_read_refusals_of_secret_keys() -> None:

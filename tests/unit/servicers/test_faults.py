@@ -21,8 +21,8 @@ from authsvc.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from authsvc.ports import CorruptRecordError
 from authsvc.servicers.faults import INTERNAL, STATUS_BY_FAULT, report, status_of
-from authsvc.stores.faults import CorruptRecordError
 
 CODES = {
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,

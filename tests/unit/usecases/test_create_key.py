@@ -115,6 +115,17 @@ async def test_full_access_makes_full_access(world: World) -> None:
     assert made.changed.value.record.full_access
 
 
+async def test_a_preset_is_stored_as_scopes_within_the_callers_reach(world: World) -> None:
+    """The name is expanded first: a product's key gets no further by it than by naming the scopes."""
+    caller = await world.product_administrator()
+
+    made = await world.create_key(caller, key_request(preset="reader"))
+    with pytest.raises(PermissionDeniedError, match=r"^scopes: "):
+        await world.create_key(caller, key_request(preset="writer"))
+
+    assert made.changed.value.record.scopes == ("things:read",)
+
+
 @pytest.mark.parametrize("organization", [GLOBEX_ID, NO_ORGANIZATION])
 async def test_another_organization_is_as_absent_as_none(world: World, organization: str) -> None:
     """A foreign id gets the answer of a random one."""

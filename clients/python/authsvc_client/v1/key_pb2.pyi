@@ -195,8 +195,9 @@ class Key(_message.Message):
 
     @_builtins.property
     def rate_limits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The key's own limits, in place of its plan's limits per key; at most 4, each `COUNT/second`, `/minute`, `/hour`
-        or `/day`, such as `10/minute`. Empty: the plan's. Limits of the organization hold in either case.
+        """The key's own limits, besides those of its API, its kind and its organization's plan, which hold too: all must
+        have room, so a limit here makes a key narrower and never wider. At most 4, each `COUNT/second`, `/minute`, `/hour`
+        or `/day`, such as `10/minute`, each period once. Empty: none of its own.
         """
 
     def __init__(

@@ -63,6 +63,7 @@ class CreateKeyRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     RATE_LIMITS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRESET_FIELD_NUMBER: _builtins.int
     api: _builtins.str
     """API of the key, as named in the configuration; 1 to 64 bytes."""
     organization_id: _builtins.str
@@ -81,10 +82,16 @@ class CreateKeyRequest(_message.Message):
     """Makes a retry safe: the same id with the same body within 24 hours answers the same key, without its text. Chosen
     by the caller, a UUID for instance; at most 64 bytes of visible ASCII. Empty: no protection.
     """
+    preset: _builtins.str
+    """A set of scopes by its name in the configuration, in place of `scopes` and `full_access`; at most 64 bytes. It is
+    stored as the scopes that it stands for now: what the configuration makes of the name later changes no key.
+    INVALID_ARGUMENT where the API has no such preset (the message names those it has) or the kind cannot hold all of
+    its scopes.
+    """
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes to grant; at most 64 of at most 64 bytes, all of the API's catalogue and allowed for the kind. Empty
-        without `full_access`: the API's default scopes, else its rule for empty scopes, stamped on the key as it is
+        without `full_access` and `preset`: the API's default scopes, else its rule for empty scopes, stamped on the key as it is
         created.
         """
 
@@ -129,10 +136,11 @@ class CreateKeyRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         rate_limits: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        preset: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "networks", b"networks", "not_before", b"not_before", "origins", b"origins"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "environment", b"environment", "expires_at", b"expires_at", "full_access", b"full_access", "kind", b"kind", "metadata", b"metadata", "name", b"name", "networks", b"networks", "not_before", b"not_before", "organization_id", b"organization_id", "origins", b"origins", "rate_limits", b"rate_limits", "request_id", b"request_id", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "environment", b"environment", "expires_at", b"expires_at", "full_access", b"full_access", "kind", b"kind", "metadata", b"metadata", "name", b"name", "networks", b"networks", "not_before", b"not_before", "organization_id", b"organization_id", "origins", b"origins", "preset", b"preset", "rate_limits", b"rate_limits", "request_id", b"request_id", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
