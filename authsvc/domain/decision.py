@@ -116,6 +116,8 @@ class Outcome:
     api: Api | None
     decision: Decision
     bearer: Bearer | None
+    route: Route | None = None  # with the address, for usage
+    address: str | None = None
 
 
 Objection = Deny | None

@@ -53,6 +53,7 @@ class Settled:
 
     api: Api | None
     decision: Decision
+    route: Route | None = None
 
 
 NO_API = Settled(api=None, decision=Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="no API for this request"))
@@ -83,7 +84,7 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
     if more:
         required, public = _told(extensions, api, required, public=public)
     if public or _preflight(api, request, path):
-        return Settled(api=api, decision=PUBLIC)
+        return Settled(api=api, decision=PUBLIC, route=route)
     return Question(
         api=api,
         purpose=_AUTHORIZE,

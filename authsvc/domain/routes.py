@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 MAX_PATH_LENGTH = 8192
@@ -35,9 +35,9 @@ _TEMPLATE_SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 REST = "**"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
-    """What one method and path pattern asks of a key."""
+    """What one method and path pattern asks of a key. There is one object for each: it hashes by identity."""
 
     method: str | None  # None: any
     path: str  # literal segments, `{parameter}` segments, `**` at the end for one or more further segments
@@ -46,11 +46,10 @@ class Route:
     environment: str | None
     public: bool
     preflight: bool
+    name: str = field(init=False)  # as people write it, for explanations and usage
 
-    @property
-    def name(self) -> str:
-        """Return the route as people write it, for explanations and usage."""
-        return f"{self.method or 'ANY'} {self.path}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.method or 'ANY'} {self.path}")
 
 
 def plain_path(target: str) -> str | None:

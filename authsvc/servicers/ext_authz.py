@@ -9,6 +9,7 @@ from authsvc.domain.api import Api, Apis
 from authsvc.domain.decision import Deny, Outcome
 from authsvc.domain.question import MALFORMED, HttpRequest, Question, Settled, api_of, from_http
 from authsvc.domain.reasons import Reason
+from authsvc.ports import RecordUsage, uncounted
 from authsvc.servicers import envoy_wire, faults
 from authsvc.servicers.decision_ids import LENGTH, DecisionIds
 from authsvc.servicers.envoy_request import MalformedRequestError, carries_control, forged, http_request
@@ -42,10 +43,13 @@ class Check:
 
     path = "/envoy.service.auth.v3.Authorization/Check"
 
-    def __init__(self, apis: Apis, authorize: Authorize, counters: DecisionCounters) -> None:
+    def __init__(
+        self, apis: Apis, authorize: Authorize, counters: DecisionCounters, record: RecordUsage = uncounted
+    ) -> None:
         self._apis = apis
         self._authorize = authorize
         self._counters = counters
+        self._record = record
         self._ids = DecisionIds()
 
     def now(self, payload: bytes) -> bytes | Waiting[PendingCheck]:
@@ -62,7 +66,7 @@ class Check:
             question = self._question(request)
             api = question.api
             if isinstance(question, Settled):
-                outcome = Outcome(api=api, decision=question.decision, bearer=None)
+                outcome = Outcome(api=api, decision=question.decision, bearer=None, route=question.route)
             else:
                 answer = self._authorize.now(question)
                 if isinstance(answer, Miss):
@@ -105,6 +109,7 @@ class Check:
         decision_id = self._ids.next()
         if isinstance(decision, Deny):
             self._counters.count("" if api is None else api.name, decision.reason)
+            self._record(outcome.bearer, api, outcome.route, decision.reason, None, None)
             if _LOG.isEnabledFor(logging.DEBUG):
                 _log(outcome, decision, decision_id)
             headers = {} if request is None else request.headers
@@ -120,6 +125,8 @@ class Check:
             # Unreachable: nothing allows without an API. Kept, because the other way round would be an allow.
             return self._render(Outcome(api=None, decision=UNDECIDED, bearer=None), request, [])
         self._counters.count(api.name, envoy_wire.ALLOWED)
+        agent = None if request is None else request.headers.get("user-agent")
+        self._record(outcome.bearer, api, outcome.route, None, outcome.address, agent)
         return envoy_wire.allow(api, decision, outcome.bearer, decision_id, ours)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authsvc.domain.decision import UNKNOWN_KEY, Attempt, Bearer, Deny, Outcome, Spend, decide
+from authsvc.domain.decision import UNKNOWN_KEY, Attempt, Bearer, Decision, Deny, Outcome, Spend, decide
 from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.question import Question
 from authsvc.domain.quotas import Verdict
@@ -45,7 +45,7 @@ class Authorize:
     def now(self, question: Question) -> Outcome | Miss:
         """Answer without waiting, or say what must be loaded."""
         if question.key is None:
-            return Outcome(api=question.api, decision=NO_CREDENTIAL, bearer=None)
+            return _outcome(question, NO_CREDENTIAL, None)
         digest = self._digest(question.key)
         known = self._keys.get(digest)
         if known is None or question.at_least is not None:
@@ -60,13 +60,17 @@ class Authorize:
     def _miss(self, question: Question, key: str, digest: Digest) -> Outcome | Miss:
         # Only now is the text taken apart: a key in the cache has already proved to be one.
         if question.api.keys.parse(key) is None:
-            return Outcome(api=question.api, decision=UNKNOWN_KEY, bearer=None)
+            return _outcome(question, UNKNOWN_KEY, None)
         return Miss(question, (digest, *(pepper.digest(key) for pepper in self._peppers.others)))
 
     def _decide(self, bearer: Bearer | None, question: Question) -> Outcome:
         spend: Spend = self._limiter.spend if question.spends else spend_nothing
         decision = decide(bearer, attempt_of(question, self._now(), spend))
-        return Outcome(api=question.api, decision=decision, bearer=bearer)
+        return _outcome(question, decision, bearer)
+
+
+def _outcome(question: Question, decision: Decision, bearer: Bearer | None) -> Outcome:
+    return Outcome(api=question.api, decision=decision, bearer=bearer, route=question.route, address=question.source_ip)
 
 
 def attempt_of(question: Question, now: int, spend: Spend) -> Attempt:
