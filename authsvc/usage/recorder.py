@@ -139,7 +139,7 @@ class Recorder:
         return not (self._counts or self._uses or self._full or any(s.cells for s in list(self._slates.values())))
 
     def _collect(self) -> None:
-        minute, now = floor(self._collected, MINUTE), self._now()
+        minute, now, was_full = floor(self._collected, MINUTE), self._now(), self.full
         for slate in list(self._slates.values()):
             if slate.cells:
                 full, slate.cells = slate.cells, {}
@@ -151,7 +151,7 @@ class Recorder:
             else:
                 self._sort(cells, at, now)
         self._collected = now
-        if self.full:
+        if self.full and not was_full:
             self.on_full()
 
     def _sort(self, cells: _Cells, minute: Micros, now: Micros) -> None:
