@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.usage import DAY, HOUR, KEPT, MINUTE, Dimension, Tally, UsageQuery, UsageSum, Width, floor
 from authsvc.ports import KeyFilter
 from authsvc.stores.sql import SqlStore
 from authsvc.stores.usage import FLUSHES_KEPT
-from tests.support.builders import NOW
+from authsvc.telemetry import UsageCounters
+from authsvc.usage.flusher import Flusher
+from authsvc.usage.recorder import Recorder
+from tests.support.builders import NOW, route
 from tests.support.databases import run_sql
+from tests.support.fakes import FakeClock
 from tests.support.stored import ACTOR, key_id, new_key, new_organization, organization_id
-from tests.support.usage import batch, tally, use
+from tests.support.usage import SHOP, batch, bearer, tally, use
 
 EVERYTHING = UsageQuery(
     start=0,
@@ -115,6 +120,41 @@ async def test_a_batch_whose_writer_did_not_hear_counts_once(store: SqlStore, tu
     await asyncio.wait_for(again(store.write_usage, told), 5)
 
     assert await total(store) == 7
+
+
+@asynccontextmanager
+async def deaf(store: SqlStore) -> AsyncIterator[None]:
+    """Commit for real, and lose every acknowledgement."""
+    heard = store.database.transaction
+
+    @asynccontextmanager
+    async def transaction() -> AsyncIterator[AsyncConnection]:
+        async with heard() as connection:
+            yield connection
+        raise ConnectionResetError
+
+    store.database.transaction = transaction  # type: ignore[method-assign]  # as it is meant
+    yield
+    store.database.transaction = heard  # type: ignore[method-assign]  # likewise
+
+
+@pytest.mark.parametrize(("same_id", "expected"), [(True, 7), (False, 14)], ids=["as-it-is", "control"])
+async def test_a_flush_between_commit_and_acknowledgement(store: SqlStore, same_id: bool, expected: int) -> None:  # noqa: FBT001 - a parameter
+    """A flusher that was not told goes on with the same id; with another one it would count twice."""
+    counters, ids = UsageCounters(), itertools.count()
+    recorder = Recorder(lambda: NOW, counters)
+    flusher = Flusher(recorder, store, FakeClock(), lambda: str(next(ids)), counters)
+    for _ in range(7):
+        recorder.record(bearer(), SHOP, route(), None, None, None)
+    recorder.collect()
+    async with deaf(store):
+        heard = await flusher.flush()
+    if not same_id:
+        assert flusher._unsure is not None
+        flusher._unsure = replace(flusher._unsure, id="another")
+
+    assert (heard, await flusher.flush()) == (False, True)
+    assert (await total(store), counters.flush_failures) == (expected, 1)
 
 
 async def again(write: Any, told: Any) -> None:
