@@ -107,7 +107,7 @@ def coarser(counts: Mapping[Tally, int], width: Micros) -> dict[Tally, int]:
     """Sum up to wider rows."""
     sums: dict[Tally, int] = {}
     for tally, count in counts.items():
-        wide = tally._replace(start=floor(tally.start, width))
+        wide = Tally(floor(tally.start, width), *tally[1:])
         sums[wide] = sums.get(wide, 0) + count
     return sums
 
