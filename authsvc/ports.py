@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Final, Protocol
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
-from authsvc.domain.decision import Bearer
+from authsvc.domain.api import Api
+from authsvc.domain.decision import Bearer, Sender
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
 from authsvc.domain.keys import KeyRecord, Micros, Revision
@@ -16,7 +17,9 @@ from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import Network
 from authsvc.domain.origins import OriginPattern
 from authsvc.domain.quotas import Limit, Verdict
+from authsvc.domain.routes import Route
 from authsvc.domain.updating import Update
+from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,38 @@ class Limiter(Protocol):
 
     def peek(self, bearer: Bearer) -> tuple[Verdict, ...]:
         """Say what `spend` would, and take nothing."""
+
+
+class RecordUsage(Protocol):
+    """Notes a decision for usage. Any thread may call it; it does not wait."""
+
+    def __call__(
+        self,
+        bearer: Bearer | None,
+        api: Api | None,
+        route: Route | None,
+        reason: str | None,
+        sender: Sender | None,
+        /,
+    ) -> None:
+        """Count one; `reason` is that of a refusal, None for an allow, which is also the key's last use."""
+
+
+def uncounted(*_: object) -> None:
+    """Stand for `RecordUsage` where nobody counts."""
+
+
+class UsageStore(Protocol):
+    """Where usage is kept. Every failure is an `UnavailableError`."""
+
+    async def write_usage(self, batch: Batch) -> None:
+        """Add the counts of a batch and set last uses, which never go back; a batch that is there is not added."""
+
+    async def query_usage(self, query: UsageQuery, limit: int, after: str | None) -> Page[UsageSum]:
+        """Return sums in their order, those behind the position `after`."""
+
+    async def prune_usage(self, now: Micros, most: int) -> int:
+        """Remove up to so many of each kind of row that were kept long enough; return how many of one kind at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

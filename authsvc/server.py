@@ -26,15 +26,17 @@ from authsvc.limits import LocalLimiter
 from authsvc.listeners import options, standard
 from authsvc.listeners.standard import PeerCheck
 from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
-from authsvc.servicers.administration import add_admin_services, admin_services
+from authsvc.servicers.administration import add_admin_services, admin_services, new_id
 from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
 from authsvc.servicers.health import Health
 from authsvc.stores import migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
-from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, metrics
+from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
 from authsvc.telemetry.exporters import Metrics
+from authsvc.usage.flusher import Flusher
+from authsvc.usage.recorder import Recorder
 from authsvc.usecases.authorize import Authorize
 
 _LOG = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class Parts:
     clock: DatabaseClock
     limiter: LocalLimiter
     authorize: Authorize
+    usage: Recorder
+    flusher: Flusher
 
     def stale(self) -> bool:
         """Whether the database has been silent for long enough to say so."""
@@ -94,6 +98,7 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         heartbeat = _heartbeat(parts, health)
         await health.start()
         await heartbeat.first()
+        await stack.enter_async_context(parts.flusher.running())
         data, data_address = _data_server(config, settings, parts, health, exported)
         admin, admin_address = _admin_server(config, settings, parts)
         stop = asyncio.Event()
@@ -142,6 +147,9 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
     counters = CacheCounters(metrics.load_histogram(exported.meter))
     cache = CachedKeyStore(store, bearer_for, clock, _cache_settings(config), counters)
     metrics.observe_cache(exported.meter, counters, cache.__len__, lambda: cache.staleness)
+    used = UsageCounters()
+    recorder = Recorder(clock.now, used)
+    metrics.observe_usage(exported.meter, used, recorder.__len__)
     return Parts(
         apis=config.apis,
         admin_api=administration,
@@ -151,6 +159,8 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         clock=clock,
         limiter=limiter,
         authorize=Authorize(cache, pepper_set, limiter, clock),
+        usage=recorder,
+        flusher=Flusher(recorder, store, clock, new_id, used),
     )
 
 
@@ -181,9 +191,9 @@ def _data_server(
     envoy, rpc, calls = DecisionCounters("envoy"), DecisionCounters("grpc"), ListenerCounters()
     metrics.observe_decisions(exported.meter, (envoy, rpc))
     metrics.observe_listener(exported.meter, "standard", calls)
-    door = AuthDoor(parts.apis, parts.authorize, rpc, parts.stale)
+    door = AuthDoor(parts.apis, parts.authorize, rpc, parts.stale, parts.usage.record)
     server = standard.new_server(options.DATA)
-    methods = (Check(parts.apis, parts.authorize, envoy), *auth_methods(door))
+    methods = (Check(parts.apis, parts.authorize, envoy, parts.usage.record), *auth_methods(door))
     standard.add_methods(server, methods, calls, _peer_check(config.data))
     health.register(server)
     return server, standard.bind(server, str(settings.listen), _credentials(config.data))
@@ -192,6 +202,7 @@ def _data_server(
 def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
     services = admin_services(
         registry=parts.store,
+        usage=parts.store,
         cache=parts.cache,
         peppers=parts.pepper_set,
         apis=Apis([*parts.apis.by_name.values(), parts.admin_api]),
@@ -199,6 +210,7 @@ def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grp
         clock=parts.clock,
         stale=parts.stale,
         admits=_peer_check(config.admin),
+        record=parts.usage.record,
     )
     server = standard.new_server(options.ADMIN, (services.access,))
     add_admin_services(server, services)

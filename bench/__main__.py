@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import inprocess, load, misses, servers
+from bench import inprocess, load, misses, servers, usage
 from bench.load import BenchError, Result
 from bench.request import check_request, framed
 
@@ -46,6 +46,7 @@ def measure(rounds: int, seconds: int, *, with_misses: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="authsvc-bench-") as folder:
         figures["servers"] = _servers(Path(folder), rounds, seconds)
         figures["bytes_to_bytes"] = inprocess.bytes_to_bytes(CONFIG, rounds)
+        figures["usage"] = usage.cost(CONFIG, rounds)
         figures["bytes_per_cached_key"] = inprocess.memory_per_key(CONFIG)
         if with_misses:
             figures["misses"] = misses.compare(Path(folder), rounds)
@@ -108,6 +109,10 @@ def table(figures: dict[str, Any]) -> str:
         (
             f"| request bytes to answer bytes | {way['bytes_to_bytes_us']:.1f} µs | "
             f"{way['ratio']:.1f} x the bare parse ({way['parse_us']:.2f} µs) |"
+        ),
+        (
+            f"| the same, counted for usage | {figures['usage']['with_us']:.1f} µs | "
+            f"{figures['usage']['ratio']:.3f} x uncounted ({figures['usage']['without_us']:.1f} µs) |"
         ),
         f"| memory of a cached key | {figures['bytes_per_cached_key']:.0f} bytes | |",
     ]

@@ -81,9 +81,8 @@ class Door:
         )
         self.cache.confirm(_REVISION, clock.monotonic())
         peppers = PepperSet(Pepper("p1", secrets.token_bytes(32)), ())
-        self.check = Check(
-            self.apis, Authorize(self.cache, peppers, LocalLimiter(buckets), clock), DecisionCounters("envoy")
-        )
+        self.authorize = Authorize(self.cache, peppers, LocalLimiter(buckets), clock)
+        self.check = Check(self.apis, self.authorize, DecisionCounters("envoy"))
 
     def new_key(self) -> str:
         """Return the text of a key that could exist."""

@@ -57,10 +57,20 @@ def print_record(fields: Iterable[Row]) -> None:
 
 def key_row(key: Key) -> Row:
     """Return a key as a line of a list."""
-    return key.id, key.name, key.api, key.kind, key.environment or NONE, status(key), key.hint, instant(key.expires_at)
+    return (
+        key.id,
+        key.name,
+        key.api,
+        key.kind,
+        key.environment or NONE,
+        status(key),
+        key.hint,
+        instant(key.expires_at),
+        instant(key.last_used_at),
+    )
 
 
-KEY_COLUMNS = ("ID", "NAME", "API", "KIND", "ENVIRONMENT", "STATUS", "HINT", "EXPIRES")
+KEY_COLUMNS = ("ID", "NAME", "API", "KIND", "ENVIRONMENT", "STATUS", "HINT", "EXPIRES", "LAST USED")
 
 
 def key_record(key: Key) -> list[Row]:
@@ -81,7 +91,7 @@ def key_record(key: Key) -> list[Row]:
         ("works from", instant(key.not_before)),
         ("expires", instant(key.expires_at)),
         ("created", f"{instant(key.created_at)} by {key.created_by}"),
-        ("last used", instant(key.last_used_at)),
+        ("last used", " ".join(filter(None, (instant(key.last_used_at), _client(key))))),
         *((f"metadata {name}", value) for name, value in sorted(key.metadata.items())),
     ]
     if key.HasField("revoked_at"):
@@ -128,6 +138,11 @@ def organization_status(organization: Organization) -> str:
 def instant(timestamp: Timestamp) -> str:
     """Return an instant to the second, in UTC; an unset one is a dash."""
     return timestamp.ToJsonString()[:19] + "Z" if timestamp.seconds or timestamp.nanos else NONE
+
+
+def _client(key: Key) -> str:
+    address = f"from {key.last_used_address}" if key.last_used_address else ""
+    return " ".join(filter(None, (address, f"by {key.last_used_agent}" if key.last_used_agent else "")))
 
 
 def _scopes(key: Key) -> str:

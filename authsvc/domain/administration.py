@@ -59,6 +59,8 @@ class Key:
     successor_id: str | None
     predecessor_id: str | None
     etag: str
+    last_used_address: str = ""
+    last_used_agent: str = ""  # a class of clients, see `domain.usage`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

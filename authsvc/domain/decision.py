@@ -69,6 +69,9 @@ class Sender(Protocol):
     def address(self, api: Api) -> str | None:
         """Return the text of the client's address, as the API says where to look for it; None when unknown."""
 
+    def agent(self) -> str | None:
+        """Return what the client says it is; None when it says nothing."""
+
 
 @dataclass(slots=True)
 class KnownSender:
@@ -79,6 +82,10 @@ class KnownSender:
     def address(self, _: Api) -> str | None:
         """Return it."""
         return self.source_ip
+
+    def agent(self) -> str | None:
+        """Return that nobody has told."""
+        return None
 
 
 @dataclass(slots=True)
@@ -142,6 +149,8 @@ class Outcome:
     api: Api | None
     decision: Decision
     bearer: Bearer | None
+    route: Route | None = None  # with the sender, for usage
+    sender: Sender | None = None
 
 
 Objection = Deny | None

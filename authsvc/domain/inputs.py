@@ -40,10 +40,10 @@ class WantedNetworks:
     allow_any: bool
 
 
-def key_id(text: str) -> str:
+def key_id(text: str, field: str = "id") -> str:
     """Return the id of a key."""
     if _KEY_ID.fullmatch(text) is None:
-        raise InvalidInputError("id: a key's id is key_ and 26 characters")
+        raise InvalidInputError(f"{field}: a key's id is key_ and 26 characters")
     return text
 
 

@@ -46,6 +46,10 @@ class HttpRequest:
         peer = None if hops else self.peer()
         return client_address(peer, self.headers.get(api.client_address_header), hops)
 
+    def agent(self) -> str | None:
+        """Return the User-Agent header."""
+        return self.headers.get("user-agent")
+
 
 @dataclass(slots=True)
 class ToldRequest(HttpRequest):
@@ -73,6 +77,7 @@ class Settled:
 
     api: Api | None
     decision: Decision
+    route: Route | None = None
 
 
 NO_API = Settled(api=None, decision=Deny(reason=Reason.ROUTE_NOT_CONFIGURED, detail="no API for this request"))
@@ -103,7 +108,7 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
     if more:
         required, public = _told(extensions, api, required, public=public)
     if public or (request.method == "OPTIONS" and _preflight(api, request)):
-        return Settled(api=api, decision=PUBLIC)
+        return Settled(api=api, decision=PUBLIC, route=route)
     return Question(
         api,
         _AUTHORIZE,

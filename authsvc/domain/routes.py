@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Final
@@ -53,9 +53,9 @@ class Unroutable(Enum):
 UNROUTABLE: Final = Unroutable.UNROUTABLE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
-    """What one method and path pattern asks of a key."""
+    """What one method and path pattern asks of a key. There is one object for each: it hashes by identity."""
 
     method: str | None  # None: any
     path: str  # literal segments, `{parameter}` segments, `**` at the end for one or more further segments
@@ -64,11 +64,10 @@ class Route:
     environment: str | None
     public: bool
     preflight: bool
+    name: str = field(init=False)  # as people write it, for explanations and usage
 
-    @property
-    def name(self) -> str:
-        """Return the route as people write it, for explanations and usage."""
-        return f"{self.method or 'ANY'} {self.path}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.method or 'ANY'} {self.path}")
 
 
 def plain_path(target: str) -> str | None:

@@ -11,16 +11,18 @@ import grpc
 from authsvc_client.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
 from authsvc_client.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from authsvc_client.v1.organization_service_pb2_grpc import add_OrganizationServiceServicer_to_server
+from authsvc_client.v1.usage_service_pb2_grpc import add_UsageServiceServicer_to_server
 from ulid import ULID
 
 from authsvc.domain.api import Apis
 from authsvc.domain.hashing import PepperSet
-from authsvc.ports import Clock, KeyCache, Limiter, Registry
+from authsvc.ports import Clock, KeyCache, Limiter, RecordUsage, Registry, UsageStore, uncounted
 from authsvc.servicers.admin_access import AdminAccess
 from authsvc.servicers.decisions import DecisionServicer
 from authsvc.servicers.keys import KeyServicer, KeyUseCases
 from authsvc.servicers.organizations import OrganizationServicer, OrganizationUseCases
 from authsvc.servicers.page_tokens import PageTokens
+from authsvc.servicers.usage import UsageServicer
 from authsvc.usecases.administer import Administer
 from authsvc.usecases.create_key import CreateKey, Mint
 from authsvc.usecases.create_organization import CreateOrganization
@@ -32,6 +34,7 @@ from authsvc.usecases.get_organization import GetOrganization
 from authsvc.usecases.identify_key import IdentifyKey
 from authsvc.usecases.list_keys import ListKeys
 from authsvc.usecases.list_organizations import ListOrganizations
+from authsvc.usecases.query_usage import QueryUsage
 from authsvc.usecases.revoke_key import RevokeKey
 from authsvc.usecases.rotate_key import RotateKey
 from authsvc.usecases.switch_organization import DeleteOrganization, ReinstateOrganization, SuspendOrganization
@@ -58,12 +61,14 @@ class AdminServices:
     keys: KeyServicer
     organizations: OrganizationServicer
     decisions: DecisionServicer
+    usage: UsageServicer
     access: AdminAccess
 
 
-def admin_services(
+def admin_services(  # noqa: PLR0913 - one parameter a part
     *,
     registry: Registry,
+    usage: UsageStore,
     cache: KeyCache,
     peppers: PepperSet,
     apis: Apis,
@@ -71,6 +76,7 @@ def admin_services(
     clock: Clock,
     stale: Callable[[], bool],
     admits: Callable[[grpc.aio.ServicerContext[Any, Any]], bool] | None = None,
+    record: RecordUsage = uncounted,
 ) -> AdminServices:
     """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
     find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
@@ -104,7 +110,8 @@ def admin_services(
         decisions=DecisionServicer(
             ExplainDecision(find, apis, limiter, clock), IdentifyKey(registry, peppers, apis), clock, stale
         ),
-        access=AdminAccess(Administer(find, apis, clock), admits),
+        usage=UsageServicer(QueryUsage(usage, clock), page_tokens),
+        access=AdminAccess(Administer(find, apis, clock, record), admits),
     )
 
 
@@ -113,3 +120,4 @@ def add_admin_services(server: grpc.aio.Server, services: AdminServices) -> None
     add_KeyServiceServicer_to_server(services.keys, server)
     add_OrganizationServiceServicer_to_server(services.organizations, server)
     add_DecisionServiceServicer_to_server(services.decisions, server)
+    add_UsageServiceServicer_to_server(services.usage, server)

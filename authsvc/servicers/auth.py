@@ -23,6 +23,7 @@ from authsvc.domain.api import Apis
 from authsvc.domain.decision import Deny, Outcome
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.question import Question, Settled
+from authsvc.ports import RecordUsage, uncounted
 from authsvc.servicers import auth_wire, faults
 from authsvc.servicers.decision_ids import DecisionIds
 from authsvc.servicers.method import Method, Refusal, Waiting
@@ -40,8 +41,16 @@ MessageT = TypeVar("MessageT", bound=Message)
 class AuthDoor:
     """What the three methods share: asking, counting, and the decision's message."""
 
-    def __init__(self, apis: Apis, authorize: Authorize, counters: DecisionCounters, stale: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        apis: Apis,
+        authorize: Authorize,
+        counters: DecisionCounters,
+        stale: Callable[[], bool],
+        record: RecordUsage = uncounted,
+    ) -> None:
         self.apis = apis
+        self._record = record
         self._authorize = authorize
         self._counters = counters
         self._stale = stale
@@ -50,7 +59,7 @@ class AuthDoor:
     def ask(self, question: Question | Settled) -> Outcome | Miss:
         """Answer without waiting, or say what must be loaded."""
         if isinstance(question, Settled):
-            return Outcome(api=question.api, decision=question.decision, bearer=None)
+            return Outcome(api=question.api, decision=question.decision, bearer=None, route=question.route)
         return self._authorize.now(question)
 
     async def wait(self, miss: Miss, budget: float) -> Outcome:
@@ -60,8 +69,9 @@ class AuthDoor:
     def respond(self, outcome: Outcome, response: type[ResponseT]) -> ResponseT:
         """Count the decision and put it into words."""
         decision = outcome.decision
-        reason = decision.reason.value if isinstance(decision, Deny) else "ok"
-        self._counters.count("" if outcome.api is None else outcome.api.name, reason)
+        reason = decision.reason.value if isinstance(decision, Deny) else None
+        self._counters.count("" if outcome.api is None else outcome.api.name, reason or "ok")
+        self._record(outcome.bearer, outcome.api, outcome.route, reason, outcome.sender)
         message = auth_wire.decision(outcome, self._ids.next(), stale=self._stale())
         return response(decision=message, principal=auth_wire.principal(outcome))
 

@@ -9,6 +9,7 @@ from authsvc.domain.api import Api, Apis
 from authsvc.domain.decision import Deny, Outcome
 from authsvc.domain.question import MALFORMED, Question, Settled, api_of, from_http
 from authsvc.domain.reasons import Reason
+from authsvc.ports import RecordUsage, uncounted
 from authsvc.servicers import envoy_wire, faults
 from authsvc.servicers.decision_ids import LENGTH, DecisionIds
 from authsvc.servicers.envoy_request import (
@@ -48,10 +49,13 @@ class Check:
 
     path = "/envoy.service.auth.v3.Authorization/Check"
 
-    def __init__(self, apis: Apis, authorize: Authorize, counters: DecisionCounters) -> None:
+    def __init__(
+        self, apis: Apis, authorize: Authorize, counters: DecisionCounters, record: RecordUsage = uncounted
+    ) -> None:
         self._apis = apis
         self._authorize = authorize
         self._counters = counters
+        self._record = record
         self._ids = DecisionIds()
 
     def now(self, payload: bytes) -> bytes | Waiting[PendingCheck]:
@@ -68,7 +72,7 @@ class Check:
                 question = from_http(self._apis, request)
             api = question.api
             if isinstance(question, Settled):
-                return self._render(Outcome(api, question.decision, None), request, ours)
+                return self._render(Outcome(api, question.decision, None, question.route), request, ours)
             answer = self._authorize.now(question)
             if isinstance(answer, Miss):
                 return Waiting(PendingCheck(answer, request, ours))
@@ -117,6 +121,7 @@ class Check:
         decision_id = self._ids.next()
         if isinstance(decision, Deny):
             self._counters.count("" if api is None else api.name, decision.reason)
+            self._record(outcome.bearer, api, outcome.route, decision.reason, None)
             if _LOG.isEnabledFor(logging.DEBUG):
                 _log(outcome, decision, decision_id)
             headers = {} if request is None else request.headers
@@ -132,6 +137,7 @@ class Check:
             # Unreachable: nothing allows without an API. Kept, because the other way round would be an allow.
             return self._render(Outcome(None, UNDECIDED, None), request, [])
         self._counters.count(api.name, envoy_wire.ALLOWED)
+        self._record(outcome.bearer, api, outcome.route, None, request)
         return envoy_wire.allow(api, decision, outcome.bearer, decision_id, ours)
 
 

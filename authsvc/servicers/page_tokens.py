@@ -11,7 +11,7 @@ from authsvc.domain.hashing import Pepper, PepperSet
 
 _CONTEXT = b"authsvc/page-token/1"
 _MAC_SIZE = 16
-_MAX_LENGTH = 512
+_MAX_LENGTH = 1024
 
 
 class PageTokens:

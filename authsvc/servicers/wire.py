@@ -81,6 +81,8 @@ def key_message(key: Key, now: Micros) -> key_pb2.Key:
         created_by=key.created_by,
         updated_at=timestamp(key.updated_at),
         last_used_at=_optional(key.last_used_at),
+        last_used_address=key.last_used_address,
+        last_used_agent=key.last_used_agent,
         revoked_at=_optional(record.revoked_at),
         revoke_reason=key.revoke_reason,
         successor_id=key.successor_id or "",

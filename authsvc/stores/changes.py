@@ -38,7 +38,17 @@ _DELETED = OrganizationStatus.DELETED.value
 _INSTANTS = ("not_before", "expires_at")
 # What a key has that was made in this instant.
 _NEVER: Mapping[str, None] = dict.fromkeys(
-    ("last_used_at", "successor_id", "grace_ends_at", "revoked_at", "deleted_at", "import_source", "external_id")
+    (
+        "last_used_at",
+        "last_used_address",
+        "last_used_agent",
+        "successor_id",
+        "grace_ends_at",
+        "revoked_at",
+        "deleted_at",
+        "import_source",
+        "external_id",
+    )
 )
 
 

@@ -41,6 +41,7 @@ T = TypeVar("T")
 CHANNEL = "authsvc"
 WRITER_TIMEOUT = 1.0  # seconds to wait for this process's turn to write to SQLite
 HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor closes is cut off
+REPORT_TIMEOUT = 2500  # milliseconds for a report; less than HANG_TIMEOUT
 CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
 
 REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
@@ -226,6 +227,21 @@ class Database:
             head = (await connection.execute(self._next_position(events))).mappings().one()
             yield Change(connection, head, actor, events)
             await connection.commit()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction without a position, for what no cache hears of; commit it unless an exception leaves."""
+        async with self._writing(), self._begun() as connection:
+            yield connection
+            await connection.commit()
+
+    async def report(self, statement: Executable) -> Sequence[RowMapping]:
+        """Return the rows of one statement that may look at many: it is given more time than others."""
+        if not self.postgresql:
+            return await self.rows(statement)
+        async with self._begun() as connection:
+            await connection.exec_driver_sql(f"SET LOCAL statement_timeout = {REPORT_TIMEOUT}")
+            return (await connection.execute(statement)).mappings().all()
 
     async def close(self) -> None:
         """Give running statements a moment, then close every connection."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, bindparam, false, func, or_, select
+from sqlalchemy import Column, ColumnElement, Label, Select, bindparam, false, func, or_, select
 
 from authsvc.domain.administration import OrganizationStatus
 from authsvc.domain.keys import KeyRecord, Micros
@@ -25,6 +25,11 @@ _OWNER_LABELS = {name: f"organization_{name}" for name in ("status", "networks",
 _OWNER: tuple[ColumnElement[Any], ...] = tuple(
     organizations.c[name].label(label) for name, label in _OWNER_LABELS.items()
 )
+_USE: tuple[Label[Any], ...] = (
+    key_uses.c.last_used_at.label("last_used_at"),
+    key_uses.c.address.label("last_used_address"),
+    key_uses.c.agent.label("last_used_agent"),
+)
 _HEAD: tuple[Column[Any], ...] = (change_head.c.epoch, change_head.c.seq)
 _MATCHES = keys.c.digest.in_(bindparam("digests", expanding=True))
 
@@ -35,8 +40,8 @@ def written_key(key_id: str, organization_id: str) -> tuple[ColumnElement[Any], 
         select(organizations.c[name]).where(organizations.c.id == organization_id).scalar_subquery().label(label)
         for name, label in _OWNER_LABELS.items()
     )
-    use = select(key_uses.c.last_used_at).where(key_uses.c.key_id == key_id).scalar_subquery()
-    return (*KEY, *owner, use.label("last_used_at"))
+    use = (select(each.element).where(key_uses.c.key_id == key_id).scalar_subquery().label(each.name) for each in _USE)
+    return (*KEY, *owner, *use)
 
 
 def load_statement(*, postgresql: bool) -> Select[Any]:
@@ -85,7 +90,7 @@ def key_page(where: KeyFilter, limit: int, after: str | None, now: ColumnElement
         cut = cut.where(keys.c.id > after)
     page = cut.subquery("page")
     return (
-        select(*page.c, *_OWNER, key_uses.c.last_used_at)
+        select(*page.c, *_OWNER, *_USE)
         .join(organizations, organizations.c.id == page.c.organization_id)
         .outerjoin(key_uses, key_uses.c.key_id == page.c.id)
         .order_by(page.c.id)
@@ -113,7 +118,7 @@ def organization_page(limit: int, after: str | None) -> Select[Any]:
 
 def _keys() -> Select[Any]:
     return (
-        select(*_HEAD, *KEY, *_OWNER, key_uses.c.last_used_at)
+        select(*_HEAD, *KEY, *_OWNER, *_USE)
         .select_from(change_head)
         .join(keys, change_head.c.id == 1)
         .join(organizations, organizations.c.id == keys.c.organization_id)

@@ -65,6 +65,8 @@ def key(row: Row) -> Key:
             successor_id=row["successor_id"],
             predecessor_id=row["predecessor_id"],
             etag=str(row["version"]),
+            last_used_address=row["last_used_address"] or "",
+            last_used_agent=row["last_used_agent"] or "",
         )
 
 

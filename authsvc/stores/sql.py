@@ -14,8 +14,9 @@ from authsvc.domain.errors import NotFoundError, UnavailableError
 from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
+from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, OrganizationUpdate, Recalled
-from authsvc.stores import changes, mutations, peppers, queries, rows
+from authsvc.stores import changes, mutations, peppers, queries, rows, usage
 from authsvc.stores.database import Database
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -28,7 +29,7 @@ def system_micros() -> Micros:
 
 class SqlStore:
     """
-    The store of `ports.KeyStore` and `ports.Registry`.
+    The store of `ports.KeyStore`, `ports.Registry` and `ports.UsageStore`.
 
     `now` is the time on SQLite, which runs in this process; PostgreSQL has its own.
     """
@@ -156,6 +157,18 @@ class SqlStore:
     async def recall(self, actor: Actor) -> Recalled | None:
         """Return what the actor did under this request id in the last 24 hours."""
         return await self.database.run(changes.recall(self.database, actor))
+
+    async def write_usage(self, batch: Batch) -> None:
+        """Add the counts of a batch and set last uses, once."""
+        await self.database.run(usage.write(self.database, batch))
+
+    async def query_usage(self, query: UsageQuery, limit: int, after: str | None) -> Page[UsageSum]:
+        """Return sums in the order of their time and dimensions, those behind the position `after`."""
+        return await self.database.run(usage.query(self.database, query, limit, after))
+
+    async def prune_usage(self, now: Micros, most: int) -> int:
+        """Remove up to so many rows of each kind that were kept long enough; return how many of one kind at most."""
+        return await self.database.run(usage.prune(self.database, now, most))
 
     async def _loaded(self, digests: Sequence[Digest]) -> Loaded:
         found = await self.database.rows(self._load, {"digests": list(digests)})

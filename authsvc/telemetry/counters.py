@@ -51,6 +51,18 @@ class CacheCounters:
         self.observe_load = observe_load  # takes the seconds a load took; off the hot path
 
 
+class UsageCounters:
+    """What became of counted usage, besides being stored."""
+
+    __slots__ = ("flush_failures", "folded", "spikes", "uses_dropped")
+
+    def __init__(self) -> None:
+        self.flush_failures = 0
+        self.folded = 0
+        self.uses_dropped = 0
+        self.spikes: dict[str, int] = {}  # by API
+
+
 class ListenerCounters:
     """What a listener did with calls, besides answering them."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from authsvc.telemetry.counters import CacheCounters, DecisionCounters, ListenerCounters
+from authsvc.telemetry.counters import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters
 
 LOAD_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)  # seconds
 
@@ -72,6 +72,24 @@ def observe_listener(meter: Meter, listener: str, counters: ListenerCounters) ->
     meter.create_observable_gauge(
         "authsvc.listener.waiting", [_attribute(counters, "in_flight", labels)], description="Calls waiting for a load"
     )
+
+
+def observe_usage(meter: Meter, counters: UsageCounters, pending: Callable[[], int]) -> None:
+    """Publish how much usage waits to be stored, and what became of it otherwise."""
+    meter.create_observable_gauge(
+        "authsvc.usage.pending", [lambda _: [Observation(pending())]], description="Counters that wait to be stored"
+    )
+    for name, description in (
+        ("flush_failures", "Batches of usage that the database did not take at once"),
+        ("folded", "Decisions counted without their key for want of memory"),
+        ("uses_dropped", "Last uses of keys not kept for want of memory"),
+    ):
+        meter.create_observable_counter(f"authsvc.usage.{name}", [_attribute(counters, name)], description=description)
+
+    def read(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {"api": api}) for api, count in list(counters.spikes.items())]
+
+    meter.create_observable_counter("authsvc.usage.spikes", [read], description="Keys used far more than before")
 
 
 def _attribute(source: object, name: str, labels: dict[str, str] | None = None) -> Read:

@@ -7,7 +7,7 @@ from authsvc.domain.api import Api, Apis
 from authsvc.domain.decision import Attempt, Bearer, Deny, KnownSender, Purpose, decide
 from authsvc.domain.errors import AuthsvcError, PermissionDeniedError, UnauthenticatedError
 from authsvc.domain.reasons import WORDING, Reason
-from authsvc.ports import Clock
+from authsvc.ports import Clock, RecordUsage, uncounted
 from authsvc.usecases.authorize import spend_nothing
 from authsvc.usecases.find_bearer import FindBearer
 
@@ -18,10 +18,11 @@ _UNAUTHENTICATED = frozenset({Reason.UNAUTHORIZED, Reason.INVALID_KEY})
 class Administer:
     """Turns a credential into an administrator, or raises. What they may do is `administrator.permit`."""
 
-    def __init__(self, find: FindBearer, apis: Apis, clock: Clock) -> None:
+    def __init__(self, find: FindBearer, apis: Apis, clock: Clock, record: RecordUsage = uncounted) -> None:
         self._find = find
         self._apis = apis
         self._clock = clock
+        self._record = record
 
     async def __call__(self, credential: str | None, address: str | None) -> Administrator:
         """Authenticate the key as of now; its status, organization, networks and kind all count."""
@@ -32,6 +33,8 @@ class Administer:
         if bearer is None or api is None:
             raise UnauthenticatedError(WORDING[Reason.INVALID_KEY].message)
         decision = decide(bearer, self._attempt(bearer, api, address))
+        reason = decision.reason if isinstance(decision, Deny) else None
+        self._record(bearer, api, None, reason, KnownSender(address))
         if isinstance(decision, Deny):
             raise _refusal(bearer, decision)
         return Administrator(api=api, record=bearer.record, address=address or "")

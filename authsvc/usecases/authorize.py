@@ -47,7 +47,7 @@ class Authorize:
         """Answer without waiting, or say what must be loaded."""
         key = question.key
         if key is None:
-            return Outcome(question.api, NO_CREDENTIAL, None)
+            return Outcome(question.api, NO_CREDENTIAL, None, question.route, question.sender)
         digest = self._digest(key)
         known = self._keys.get(digest)
         if known is None or question.at_least is not None:
@@ -62,14 +62,14 @@ class Authorize:
     def _miss(self, question: Question, key: str, digest: Digest) -> Outcome | Miss:
         # Only now is the text taken apart: a key in the cache has already proved to be one.
         if not presentable(key):
-            return Outcome(question.api, NO_CREDENTIAL, None)
+            return Outcome(question.api, NO_CREDENTIAL, None, question.route, question.sender)
         if question.api.keys.parse(key) is None:
-            return Outcome(question.api, UNKNOWN_KEY, None)
+            return Outcome(question.api, UNKNOWN_KEY, None, question.route, question.sender)
         return Miss(question, (digest, *(pepper.digest(key) for pepper in self._peppers.others)))
 
     def _decide(self, bearer: Bearer | None, question: Question) -> Outcome:
         question.now, question.spend = self._now(), self._spend if question.spends else spend_nothing
-        return Outcome(question.api, decide(bearer, question), bearer)
+        return Outcome(question.api, decide(bearer, question), bearer, question.route, question.sender)
 
 
 def attempt_of(question: Question, now: int, spend: Spend) -> Attempt:

@@ -13,6 +13,7 @@ from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyRespons
 from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
 from authsvc_client.v1.organization_service_pb2 import CreateOrganizationRequest
 from authsvc_client.v1.organization_service_pb2_grpc import OrganizationServiceStub
+from authsvc_client.v1.usage_service_pb2_grpc import UsageServiceStub
 
 from authsvc.cache import CachedKeyStore, CacheSettings
 from authsvc.clock import DatabaseClock
@@ -57,6 +58,11 @@ class AdminServer:
     def organizations(self) -> Any:
         """Return the client of OrganizationService."""
         return OrganizationServiceStub(self.channel)
+
+    @property
+    def usage(self) -> Any:
+        """Return the client of UsageService."""
+        return UsageServiceStub(self.channel)
 
     @property
     def decisions(self) -> Any:
@@ -111,6 +117,7 @@ async def running_administration(
     cache.confirm((await store.head()).revision, clock.monotonic())
     services = admin_services(
         registry=store,
+        usage=store,
         cache=cache,
         peppers=PEPPERS,
         apis=apis,

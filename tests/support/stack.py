@@ -18,6 +18,7 @@ from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyRespons
 from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
 from authsvc_client.v1.organization_service_pb2 import CreateOrganizationRequest
 from authsvc_client.v1.organization_service_pb2_grpc import OrganizationServiceStub
+from authsvc_client.v1.usage_service_pb2_grpc import UsageServiceStub
 
 from authsvc.cli.demo import envoy, process, upstream
 
@@ -71,6 +72,11 @@ class Stack:
     def decisions(self) -> DecisionServiceStub:
         """Return the client of explanations."""
         return DecisionServiceStub(self.admin)
+
+    @property
+    def usage(self) -> UsageServiceStub:
+        """Return the client of usage."""
+        return UsageServiceStub(self.admin)
 
     @property
     def customers(self) -> OrganizationServiceStub:

@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest
 from bench import __main__ as command
-from bench import inprocess, load, request
+from bench import inprocess, load, request, usage
 
 CONFIG = Path(request.__file__).with_name("authsvc.yaml")
 
@@ -43,12 +43,18 @@ def test_a_denial_is_no_measurement() -> None:
         asyncio.run(door.warm(request.check_request("vk_live_nonsense")))
 
 
+def test_what_is_counted_is_the_same_check() -> None:
+    """With usage and without it; nothing else differs."""
+    assert {"without_us", "with_us", "added_us", "ratio"} == set(usage.cost(CONFIG, 1))
+
+
 def test_the_table_names_what_each_figure_is_compared_with() -> None:
     """A ratio without its base says nothing."""
     pair = {"rate": 2000.0, "cpu_us": 100.0}
     figures = {
         "servers": {"empty grpc.aio handler": pair, "authsvc Check": {"rate": 1800.0, "cpu_us": 110.0}},
         "bytes_to_bytes": {"parse_us": 2.0, "bytes_to_bytes_us": 18.0, "ratio": 9.0},
+        "usage": {"without_us": 18.0, "with_us": 18.3, "added_us": 0.3, "ratio": 1.017},
         "bytes_per_cached_key": 1200.0,
         "misses": {"sqlite": {"few_us": 200.0, "many_us": 210.0, "ratio": 1.05}},
     }
@@ -57,4 +63,5 @@ def test_the_table_names_what_each_figure_is_compared_with() -> None:
 
     assert "0.90 of empty grpc.aio handler" in printed
     assert "9.0 x the bare parse" in printed
+    assert "1.017 x uncounted" in printed
     assert "1.05 x one among 10,000" in printed

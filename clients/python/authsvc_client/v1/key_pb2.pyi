@@ -115,6 +115,8 @@ class Key(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     IMPORT_SOURCE_FIELD_NUMBER: _builtins.int
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    LAST_USED_ADDRESS_FIELD_NUMBER: _builtins.int
+    LAST_USED_AGENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`key_` and a 26-character ULID. Set by the service."""
     api: _builtins.str
@@ -147,6 +149,12 @@ class Key(_message.Message):
     """Source named by the import that brought it; at most 64 bytes. Empty: it was created here."""
     external_id: _builtins.str
     """Its id at that source; at most 128 bytes."""
+    last_used_address: _builtins.str
+    """Address of the client it was last allowed for. Empty: never used, or not told."""
+    last_used_agent: _builtins.str
+    """That client by its User-Agent: `browser`, `curl`, `python`, `go`, `node`, `java` or `other`. Empty: never used, or
+    not told.
+    """
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes the key holds, sorted; at most 64 of at most 64 bytes."""
@@ -177,7 +185,7 @@ class Key(_message.Message):
 
     @_builtins.property
     def last_used_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was last allowed, to the minute, written with a delay of minutes at most. Unset: never."""
+        """When it was last allowed, to a few seconds, written with a delay of 5 seconds at most. Unset: never."""
 
     @_builtins.property
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
@@ -231,10 +239,12 @@ class Key(_message.Message):
         etag: _builtins.str = ...,
         import_source: _builtins.str = ...,
         external_id: _builtins.str = ...,
+        last_used_address: _builtins.str = ...,
+        last_used_agent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "grace_ends_at", b"grace_ends_at", "last_used_at", b"last_used_at", "networks", b"networks", "not_before", b"not_before", "origins", b"origins", "revoked_at", b"revoked_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "created_at", b"created_at", "created_by", b"created_by", "environment", b"environment", "etag", b"etag", "expires_at", b"expires_at", "external_id", b"external_id", "full_access", b"full_access", "grace_ends_at", b"grace_ends_at", "hint", b"hint", "id", b"id", "import_source", b"import_source", "kind", b"kind", "last_used_at", b"last_used_at", "metadata", b"metadata", "name", b"name", "networks", b"networks", "not_before", b"not_before", "organization_id", b"organization_id", "origins", b"origins", "predecessor_id", b"predecessor_id", "rate_limits", b"rate_limits", "revoke_reason", b"revoke_reason", "revoked_at", b"revoked_at", "scopes", b"scopes", "status", b"status", "successor_id", b"successor_id", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "created_at", b"created_at", "created_by", b"created_by", "environment", b"environment", "etag", b"etag", "expires_at", b"expires_at", "external_id", b"external_id", "full_access", b"full_access", "grace_ends_at", b"grace_ends_at", "hint", b"hint", "id", b"id", "import_source", b"import_source", "kind", b"kind", "last_used_address", b"last_used_address", "last_used_agent", b"last_used_agent", "last_used_at", b"last_used_at", "metadata", b"metadata", "name", b"name", "networks", b"networks", "not_before", b"not_before", "organization_id", b"organization_id", "origins", b"origins", "predecessor_id", b"predecessor_id", "rate_limits", b"rate_limits", "revoke_reason", b"revoke_reason", "revoked_at", b"revoked_at", "scopes", b"scopes", "status", b"status", "successor_id", b"successor_id", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ class _UsageBucket:
 class _UsageBucketEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageBucket.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     USAGE_BUCKET_UNSPECIFIED: _UsageBucket.ValueType  # 0
-    """One row for the whole period."""
+    """One row for the whole period, from the narrowest rows that are kept for it; a period of at most 400 days."""
     USAGE_BUCKET_MINUTE: _UsageBucket.ValueType  # 1
     """A minute; a period of at most 24 hours."""
     USAGE_BUCKET_HOUR: _UsageBucket.ValueType  # 2
@@ -37,10 +37,10 @@ class _UsageBucketEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageBuck
     """A day in UTC; a period of at most 400 days."""
 
 class UsageBucket(_UsageBucket, metaclass=_UsageBucketEnumTypeWrapper):
-    """Width of a row in time."""
+    """Width of a row in time. Minutes are kept for 48 hours, hours for 90 days, days for 2 years."""
 
 USAGE_BUCKET_UNSPECIFIED: UsageBucket.ValueType  # 0
-"""One row for the whole period."""
+"""One row for the whole period, from the narrowest rows that are kept for it; a period of at most 400 days."""
 USAGE_BUCKET_MINUTE: UsageBucket.ValueType  # 1
 """A minute; a period of at most 24 hours."""
 USAGE_BUCKET_HOUR: UsageBucket.ValueType  # 2
@@ -124,14 +124,14 @@ class QueryUsageRequest(_message.Message):
     page_size: _builtins.int
     """Rows a page; 1 to 1000. 0: 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before, with the same query; at most 512 bytes. Empty: the first page."""
+    """`next_page_token` of the page before, with the same query; at most 1024 bytes. Empty: the first page."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Start of the period, included, cut down to the bucket. Required."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """End of the period, excluded; after `start_time`. Unset: now."""
+        """End of the period, excluded; after `start_time`. A bucket that has begun before it is summed whole. Unset: now."""
 
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[Global___UsageDimension.ValueType]:
@@ -170,7 +170,7 @@ class QueryUsageResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Names the next page; at most 512 bytes, opaque. Empty: this was the last."""
+    """Names the next page; at most 1024 bytes, opaque. Empty: this was the last."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]:
         """The rows, by time, then by their dimensions; rows with no decisions are left out."""

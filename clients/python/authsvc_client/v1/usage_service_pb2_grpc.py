@@ -55,8 +55,8 @@ class UsageServiceServicer:
     """
 
     def QueryUsage(self, request, context):
-        """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of minutes at
-        most, and those in memory are lost when a process dies. Scope `usage:read`. INVALID_ARGUMENT: also a period too
+        """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of 5 seconds at
+        most while the database answers; those in memory are lost when a process is killed. Scope `usage:read`. INVALID_ARGUMENT: also a period too
         long for its bucket, or a page token that was altered or belongs to another caller or query; for other errors see
         the service.
         """

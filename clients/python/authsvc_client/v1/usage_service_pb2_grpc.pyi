@@ -39,8 +39,8 @@ class UsageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.QueryUsageRequest, _usage_service_pb2.QueryUsageResponse]
-    """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of minutes at
-    most, and those in memory are lost when a process dies. Scope `usage:read`. INVALID_ARGUMENT: also a period too
+    """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of 5 seconds at
+    most while the database answers; those in memory are lost when a process is killed. Scope `usage:read`. INVALID_ARGUMENT: also a period too
     long for its bucket, or a page token that was altered or belongs to another caller or query; for other errors see
     the service.
     """
@@ -56,8 +56,8 @@ class UsageServiceAsyncStub(UsageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     QueryUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.QueryUsageRequest, _usage_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
-    """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of minutes at
-    most, and those in memory are lost when a process dies. Scope `usage:read`. INVALID_ARGUMENT: also a period too
+    """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of 5 seconds at
+    most while the database answers; those in memory are lost when a process is killed. Scope `usage:read`. INVALID_ARGUMENT: also a period too
     long for its bucket, or a page token that was altered or belongs to another caller or query; for other errors see
     the service.
     """
@@ -75,8 +75,8 @@ class UsageServiceServicer:
         request: _usage_service_pb2.QueryUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.QueryUsageResponse, _abc.Awaitable[_usage_service_pb2.QueryUsageResponse]]:
-        """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of minutes at
-        most, and those in memory are lost when a process dies. Scope `usage:read`. INVALID_ARGUMENT: also a period too
+        """Sums decisions over a period, by time and by the dimensions asked for. Counts arrive with a delay of 5 seconds at
+        most while the database answers; those in memory are lost when a process is killed. Scope `usage:read`. INVALID_ARGUMENT: also a period too
         long for its bucket, or a page token that was altered or belongs to another caller or query; for other errors see
         the service.
         """
