@@ -17,18 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
-import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authsvc.cli.demo import envoy, process, sample, upstream
-from tests.docs.markdown import blocks, only
+from tests.docs.markdown import only
 from tests.support.stack import TIMEOUT
 
 RESTARTS = int(os.environ.get("AUTHSVC_TEST_RESTARTS", "4"))
 CLIENTS = 4
 DRAIN = "1"  # seconds; ten times what Envoy needs to see it here
-NO_RETRY = {"envoy_grpc": {"cluster_name": "authsvc"}, "timeout": "0.25s"}
 
 
 @dataclass
@@ -86,11 +83,9 @@ class Load:
             self.over.wait(0.005)
 
 
-def bootstrap(sockets: list[str], upstream_port: int, grpc_service: dict[str, Any]) -> dict[str, Any]:
+def bootstrap(sockets: list[str], upstream_port: int) -> dict[str, Any]:
     """Return the documented Envoy, with both instances and health checks ten times as often."""
     document = envoy.bootstrap(only("docs/envoy.md", "yaml envoy"), 0, {"authsvc": "", "upstream": upstream_port})
-    listener = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    listener["http_filters"][0]["typed_config"]["grpc_service"] = grpc_service
     (cluster,) = (one for one in document["static_resources"]["clusters"] if one["name"] == "authsvc")
     cluster["health_checks"][0] |= {"interval": "0.1s", "no_traffic_interval": "0.1s"}
     endpoints = [{"endpoint": {"address": {"pipe": {"path": path}}}} for path in sockets]
@@ -99,7 +94,7 @@ def bootstrap(sockets: list[str], upstream_port: int, grpc_service: dict[str, An
 
 
 @contextmanager
-def loaded(home: Path, url: str, grpc_service: dict[str, Any]) -> Iterator[tuple[list[Instance], Load]]:
+def loaded(home: Path, url: str) -> Iterator[tuple[list[Instance], Load]]:
     """Run two instances on one database behind one Envoy, under load."""
     config = home / "authsvc.yaml"
     shutil.copy(Path(sample.__file__).with_name("authsvc.yaml"), config)
@@ -119,7 +114,7 @@ def loaded(home: Path, url: str, grpc_service: dict[str, Any]) -> Iterator[tuple
         key = next(dict(line.headers)["x-api-key"] for line in sample.lines(keys) if line.status == http.HTTPStatus.OK)
         port = stack.enter_context(upstream.upstream())
         sockets = [process.socket_for_envoy(instance.environ) for instance in instances]
-        load = Load(stack.enter_context(envoy.envoy(bootstrap(sockets, port, grpc_service), home)), key)
+        load = Load(stack.enter_context(envoy.envoy(bootstrap(sockets, port), home)), key)
         clients = [threading.Thread(target=load.run) for _ in range(CLIENTS)]
         stack.callback(lambda: [client.join() for client in clients])
         stack.callback(load.over.set)
@@ -140,19 +135,9 @@ def long_call(instance: Instance) -> Iterator[None]:
         watch.cancel()
 
 
-@pytest.mark.parametrize(
-    "grpc_service",
-    [
-        pytest.param(NO_RETRY, id="drain-alone"),
-        *(
-            pytest.param(yaml.safe_load(block.text), id="with-retries")
-            for block in blocks("yaml envoy-grpc-service")[1:]
-        ),
-    ],
-)
-def test_nobody_is_refused(grpc_service: dict[str, Any], tmp_path: Path, postgres_url: str) -> None:
-    """Each instance says that it goes, is left, goes, and comes back; every request meanwhile is allowed."""
-    with loaded(tmp_path, postgres_url, grpc_service) as (instances, load):
+def test_nobody_is_refused(tmp_path: Path, postgres_url: str) -> None:
+    """Each instance says that it goes, is left, goes, and comes back; every request meanwhile is allowed, by one try."""
+    with loaded(tmp_path, postgres_url) as (instances, load):
         statuses = []
         for number in range(RESTARTS):
             instance = instances[number % 2]
@@ -167,8 +152,8 @@ def test_nobody_is_refused(grpc_service: dict[str, Any], tmp_path: Path, postgre
 
 
 def test_without_a_drain_somebody_is_refused(tmp_path: Path, postgres_url: str) -> None:
-    """The control arm: instances that end at once, and no retry."""
-    with loaded(tmp_path, postgres_url, NO_RETRY) as (instances, load):
+    """The control arm: instances that end at once."""
+    with loaded(tmp_path, postgres_url) as (instances, load):
         for number in range(20):
             instances[number % 2].stop(signal.SIGKILL)
             instances[number % 2].start()
