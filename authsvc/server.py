@@ -7,15 +7,16 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from authsvc.cache import CachedKeyStore, CacheSettings
 from authsvc.clock import DatabaseClock
-from authsvc.config import Address, Config, Listener, Settings, admin_api, check_plaintext, peppers
+from authsvc.config import Address, Config, Listener, Settings, admin_api, check_plaintext, peppers, read_token
 from authsvc.domain.api import Api, Apis
 from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.errors import StartupError
@@ -23,13 +24,15 @@ from authsvc.domain.hashing import PepperSet
 from authsvc.domain.keys import KeyRecord, Revision
 from authsvc.heartbeat import Heartbeat
 from authsvc.limits import LocalLimiter
-from authsvc.listeners import options, standard
+from authsvc.listeners import options, sockets, standard
+from authsvc.listeners.fast import FastListener
 from authsvc.listeners.standard import PeerCheck
 from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
 from authsvc.servicers.administration import add_admin_services, admin_services, new_id
 from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
-from authsvc.servicers.health import Health
+from authsvc.servicers.health import Health, HealthCheck
+from authsvc.servicers.method import Method
 from authsvc.stores import migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
@@ -44,6 +47,7 @@ _LOG = logging.getLogger(__name__)
 # Seconds.
 STALE_AFTER = 3.0  # without a word of the database answers say that they are stale
 CLOSE_WITHIN = 10.0  # for calls in flight; with the drain before it less than the 30 that Kubernetes waits
+CLOSE_FAST_WITHIN = 2.0  # no call of the fast listener takes longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,7 @@ class Running:
     """Where a service listens, with the real ports."""
 
     data: str
+    fast: str
     admin: str
     metrics: str
 
@@ -88,6 +93,7 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
     """Serve until SIGTERM or SIGINT, then drain. Raises `StartupError` when it cannot start."""
     check_plaintext(settings, config)
     async with AsyncExitStack() as stack:
+        claims = stack.enter_context(ExitStack())
         url = database_url(settings)
         if url.startswith("sqlite:///"):
             stack.enter_context(single_process(Path(url.removeprefix("sqlite:///"))))
@@ -99,20 +105,22 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await health.start()
         await heartbeat.first()
         await stack.enter_async_context(parts.flusher.running())
-        data, data_address = _data_server(config, settings, parts, health, exported)
+        data = _data_plane(config, settings, parts, health, exported, claims)
         admin, admin_address = _admin_server(config, settings, parts)
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        await data.start()
+        await data.server.start()
         await admin.start()
+        if data.fast is not None:
+            data.fast.start()
         beating = asyncio.create_task(heartbeat.run())
         _spare_the_collector()
-        started(Running(data=data_address, admin=admin_address, metrics=exported.address))
+        started(Running(data=data.address, fast=data.fast_address, admin=admin_address, metrics=exported.address))
         try:
             await stop.wait()
         finally:
-            await _drain(health, (admin, data), drain)
+            await _drain(health, (admin, data.server), data.fast, drain)
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
@@ -185,18 +193,43 @@ def _heartbeat(parts: Parts, health: Health) -> Heartbeat:
     return Heartbeat(parts.store, parts.cache, parts.clock, admit, told)
 
 
-def _data_server(
-    config: Config, settings: Settings, parts: Parts, health: Health, exported: Metrics
-) -> tuple[grpc.aio.Server, str]:
-    envoy, rpc, calls = DecisionCounters("envoy"), DecisionCounters("grpc"), ListenerCounters()
-    metrics.observe_decisions(exported.meter, (envoy, rpc))
-    metrics.observe_listener(exported.meter, "standard", calls)
-    door = AuthDoor(parts.apis, parts.authorize, rpc, parts.stale, parts.usage.record)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DataPlane:
+    """What answers Envoy and backends."""
+
+    server: grpc.aio.Server
+    address: str
+    fast: FastListener | None
+    fast_address: str
+
+
+def _data_plane(
+    config: Config, settings: Settings, parts: Parts, health: Health, exported: Metrics, stack: ExitStack
+) -> _DataPlane:
+    methods, decisions = _methods(parts)
+    calls = {"standard": ListenerCounters()}
     server = standard.new_server(options.DATA)
-    methods = (Check(parts.apis, parts.authorize, envoy, parts.usage.record), *auth_methods(door))
-    standard.add_methods(server, methods, calls, _peer_check(config.data))
+    standard.add_methods(server, methods, calls["standard"], _peer_check(config.data))
     health.register(server)
-    return server, standard.bind(server, str(settings.listen), _credentials(config.data))
+    address = standard.bind(server, str(settings.listen), _credentials(config.data))
+    fast, fast_address = None, "off"
+    if (at := settings.fast_listen) is not None:
+        here, more = _methods(parts)
+        calls["fast"], decisions, asked = ListenerCounters(), (*decisions, *more), HealthCheck(health)
+        stack.enter_context(sockets.claimed(path=at.path, host=at.host, port=at.port))
+        token = None if settings.fast_token_file is None else read_token(settings.fast_token_file)
+        fast = FastListener(str(at), (*here, asked), (*methods, asked), calls["fast"], token=token)
+        fast_address = fast.address
+    metrics.observe_decisions(exported.meter, decisions)
+    metrics.observe_listeners(exported.meter, calls)
+    return _DataPlane(server=server, address=address, fast=fast, fast_address=fast_address)
+
+
+def _methods(parts: Parts) -> tuple[tuple[Method[Any], ...], tuple[DecisionCounters, ...]]:
+    """Return the data plane's methods for one thread, with what they count."""
+    envoy, rpc = DecisionCounters("envoy"), DecisionCounters("grpc")
+    door = AuthDoor(parts.apis, parts.authorize, rpc, parts.stale, parts.usage.record)
+    return (Check(parts.apis, parts.authorize, envoy, parts.usage.record), *auth_methods(door)), (envoy, rpc)
 
 
 def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
@@ -229,9 +262,14 @@ def _peer_check(listener: Listener) -> PeerCheck | None:
     return named_peers(listener.tls.clients) if listener.tls is not None and listener.tls.clients else None
 
 
-async def _drain(health: Health, servers: tuple[grpc.aio.Server, ...], serve_on: float) -> None:
+async def _drain(
+    health: Health, servers: tuple[grpc.aio.Server, ...], fast: FastListener | None, serve_on: float
+) -> None:
     _LOG.info("draining")
     await health.drain()
     await asyncio.sleep(serve_on)
     await asyncio.gather(*(server.stop(CLOSE_WITHIN) for server in servers))
+    if fast is not None:
+        # Last: it tells nobody that it goes, so it answers for as long as somebody may still ask.
+        await fast.close(CLOSE_FAST_WITHIN)
     _LOG.info("stopped")

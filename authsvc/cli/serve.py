@@ -31,4 +31,5 @@ def run(log_level: str, drain: float) -> None:
 
 
 def _announce(running: Running) -> None:
-    _LOG.info("serving", extra={"address": f"data {running.data}, admin {running.admin}, metrics {running.metrics}"})
+    listening = f"data {running.data}, fast {running.fast}, admin {running.admin}, metrics {running.metrics}"
+    _LOG.info("serving", extra={"address": listening})

@@ -16,6 +16,7 @@ from authsvc.config.listeners import Listener, Tls
 from authsvc.config.loader import Cache, Config, load, read
 from authsvc.config.problems import ConfigError, Problem
 from authsvc.config.schema import json_schema
+from authsvc.config.secret_files import read_token
 from authsvc.config.settings import Settings, check_plaintext
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "parse_address",
     "peppers",
     "read",
+    "read_token",
 ]

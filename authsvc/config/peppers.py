@@ -11,7 +11,6 @@ import binascii
 import os
 import re
 import secrets
-import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from authsvc.config.document import parse
+from authsvc.config.secret_files import read_private
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import MIN_PEPPER_SIZE, Pepper, PepperSet
 
 MAX_PEPPERS = 4
 
-_MAX_BYTES = 64 * 1024
 _MAX_PEPPER_SIZE = 1024
 _FIRST_ID = "p1"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -47,7 +46,7 @@ SAMPLES = frozenset(
 
 def read(path: Path) -> PepperSet:
     """Return the peppers of a file; `StartupError` says why it cannot be used."""
-    document = parse(_bytes(path))
+    document = parse(read_private(path, "there is no pepper file; `authsvc init` makes one"))
     if document.problems:
         raise StartupError(f"{path}:{document.problems[0].line}: {_where(document.problems[0].message)}")
     data = document.data
@@ -85,34 +84,6 @@ def _set(current: str, decoded: Mapping[str, bytes]) -> PepperSet:
 def _where(message: str) -> str:
     # The reader's messages name places, never values; the advice about empty values does not help here.
     return message.partition(";")[0]
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        # O_NONBLOCK: a pipe in the file's place must not make the start wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise StartupError(f"{path}: there is no pepper file; `authsvc init` makes one") from None
-    except OSError as error:
-        raise StartupError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        _check_mode(path, os.fstat(descriptor))
-        with open(descriptor, "rb", closefd=False) as file:
-            raw = file.read(_MAX_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(raw) > _MAX_BYTES:
-        raise StartupError(f"{path}: larger than {_MAX_BYTES} bytes")
-    return raw
-
-
-def _check_mode(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise StartupError(f"{path}: is not a regular file")
-    # A secret mounted for a service that is not its owner can only be read through the group.
-    forbidden = 0o077 if status.st_uid == os.geteuid() else 0o037
-    if status.st_mode & forbidden:
-        raise StartupError(f"{path}: others may read or write it (mode {status.st_mode & 0o777:04o}); run chmod 0600")
 
 
 def _secret(path: Path, pepper_id: str, value: Any) -> bytes:  # noqa: ANN401 - plain data

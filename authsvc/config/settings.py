@@ -21,6 +21,7 @@ from authsvc.domain.errors import StartupError
 _PREFIX = "AUTHSVC_"
 _TEST_PREFIX = "AUTHSVC_TEST_"
 _OFF = "off"
+_FLAGS = {"true": True, "false": False}
 _MAX_LENGTH = 4096
 
 VARIABLES = (
@@ -31,6 +32,8 @@ VARIABLES = (
     "AUTHSVC_PEPPER_FILE",
     "AUTHSVC_LISTEN",
     "AUTHSVC_FAST_LISTEN",
+    "AUTHSVC_FAST_TOKEN_FILE",
+    "AUTHSVC_FAST_ALLOW_PLAINTEXT",
     "AUTHSVC_ADMIN_LISTEN",
     "AUTHSVC_METRICS_LISTEN",
     "AUTHSVC_TARGET",
@@ -58,6 +61,7 @@ class Settings:
     pepper_file: Path
     listen: Address
     fast_listen: Address | None
+    fast_token_file: Path | None  # None: whoever can connect may call
     admin_listen: Address
     metrics_listen: Address | None
     target: Address
@@ -89,6 +93,7 @@ class Settings:
             pepper_file=Path(_text(environment, "AUTHSVC_PEPPER_FILE") or home / "peppers.yaml"),
             listen=listen,
             fast_listen=_optional_listener(environment, "AUTHSVC_FAST_LISTEN", _OFF),
+            fast_token_file=_optional_path(environment, "AUTHSVC_FAST_TOKEN_FILE"),
             admin_listen=admin,
             metrics_listen=_optional_listener(environment, "AUTHSVC_METRICS_LISTEN", "127.0.0.1:9464"),
             target=_address(environment, "AUTHSVC_TARGET") or listen.reachable(),
@@ -96,6 +101,7 @@ class Settings:
             admin_key=_secret(environment, "AUTHSVC_ADMIN_KEY"),
         )
         _refuse_clashes(settings)
+        _check_fast(settings, allow_plaintext=_flag(environment, "AUTHSVC_FAST_ALLOW_PLAINTEXT"))
         return settings
 
 
@@ -153,10 +159,30 @@ def _listener(environment: Mapping[str, str], name: str, default: str) -> Addres
 def _optional_listener(environment: Mapping[str, str], name: str, default: str) -> Address | None:
     if environment.get(name, default) == _OFF:
         return None
-    address = _listener(environment, name, default)
-    if name == "AUTHSVC_FAST_LISTEN" and not address.is_local:
-        raise StartupError(f"{name}: {address} can be reached from other machines; allowed: unix:/path, loopback, off")
-    return address
+    return _listener(environment, name, default)
+
+
+def _optional_path(environment: Mapping[str, str], name: str) -> Path | None:
+    value = _text(environment, name)
+    return None if value is None else Path(value)
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    value = _text(environment, name)
+    if value not in (None, *_FLAGS):
+        raise StartupError(f"{name} must be one of {', '.join(_FLAGS)}")
+    return value is not None and _FLAGS[value]
+
+
+def _check_fast(settings: Settings, *, allow_plaintext: bool) -> None:
+    """Refuse a fast listener that would take keys, or strangers' calls, from other machines without being told to."""
+    address, token = settings.fast_listen, settings.fast_token_file
+    if address is None or address.is_local or (token is not None and allow_plaintext):
+        return
+    raise StartupError(
+        f"AUTHSVC_FAST_LISTEN: {address} can be reached from other machines; use unix:/path or loopback, "
+        "or accept it with AUTHSVC_FAST_TOKEN_FILE and AUTHSVC_FAST_ALLOW_PLAINTEXT=true"
+    )
 
 
 def _refuse_clashes(settings: Settings) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KIB = 1024
+STREAMS = 256  # at once, of one connection
+METADATA = 16 * KIB  # of one call, beyond which it is refused
 ChannelOption = tuple[str, int]
 
 
@@ -29,8 +31,8 @@ def channel_options(bounds: Bounds) -> list[ChannelOption]:
         ("grpc.max_receive_message_length", bounds.receive_bytes),
         ("grpc.max_send_message_length", bounds.send_bytes),
         ("grpc.max_metadata_size", 8 * KIB),  # above it requests are refused at random
-        ("grpc.absolute_max_metadata_size", 16 * KIB),
-        ("grpc.max_concurrent_streams", 256),
+        ("grpc.absolute_max_metadata_size", METADATA),
+        ("grpc.max_concurrent_streams", STREAMS),
         ("grpc.max_allowed_incoming_connections", 1000),
         ("grpc.server_handshake_timeout_ms", 5_000),
         ("grpc.server_max_unrequested_time_in_server", 2),  # seconds; sheds calls that queued too long

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import grpc
 
-from authsvc.domain.errors import OverloadedError, PermissionDeniedError, StartupError, UnavailableError
+from authsvc.domain.errors import OverloadedError, PermissionDeniedError, StartupError
+from authsvc.listeners import waiting as waits
 from authsvc.listeners.options import Bounds, channel_options
 from authsvc.servicers.method import Method, Refusal, Waiting
 from authsvc.telemetry import ListenerCounters
-
-# Seconds. We report a timeout before the caller gives up, and start nothing that cannot end in time.
-DEADLINE_MARGIN = 0.020
-LEAST_BUDGET = 0.005
-LONGEST_BUDGET = 2.0
-MAX_WAITING = 512
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[bytes, Context], Awaitable[bytes]]
@@ -70,7 +63,7 @@ def _handler(method: Method[Any], counters: ListenerCounters, admits: PeerCheck 
             answer = await _answer(method, payload, context, counters, admits)
         except BaseException as error:
             # grpc would send an exception's text to the client, and nothing at all for a cancellation.
-            if _over(error):
+            if waits.given_up(error):
                 counters.cancelled += 1
                 raise
             counters.faults += 1
@@ -91,34 +84,11 @@ async def _answer(
     return await _wait(method, answer, context, counters) if isinstance(answer, Waiting) else answer
 
 
-def _over(error: BaseException) -> bool:
-    """Whether the call itself was given up: what is cancelled elsewhere still leaves a client waiting for an answer."""
-    task = asyncio.current_task()
-    return isinstance(error, GeneratorExit) or (
-        isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-    )
-
-
 async def _wait(
     method: Method[Any], waiting: Waiting[Any], context: Context, counters: ListenerCounters
 ) -> bytes | Refusal:
     # Only waiting calls can pile up: a hit is answered before the next call is looked at.
-    if counters.in_flight >= MAX_WAITING:
+    if counters.in_flight >= waits.MAX_WAITING:
         counters.overloaded += 1
         return method.fault(OverloadedError("too many requests are waiting"))
-    remaining = context.time_remaining()
-    budget = LONGEST_BUDGET if remaining is None else min(remaining - DEADLINE_MARGIN, LONGEST_BUDGET)
-    if budget < LEAST_BUDGET:
-        counters.late += 1
-        return method.fault(UnavailableError("the deadline is too close"))
-    deadline = time.monotonic() + budget
-    counters.in_flight += 1
-    try:
-        answer = await method.later(waiting, budget)
-    finally:
-        counters.in_flight -= 1
-    if time.monotonic() > deadline + DEADLINE_MARGIN:
-        # Whatever was found, it comes too late to be acted on.
-        counters.late += 1
-        return method.fault(UnavailableError("the deadline has passed"))
-    return answer
+    return await waits.answer_within(method, waiting, waits.budget_of(context.time_remaining()), counters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
@@ -25,12 +25,16 @@ def load_histogram(meter: Meter) -> Callable[[float], None]:
 
 
 def observe_decisions(meter: Meter, doors: Sequence[DecisionCounters]) -> None:
-    """Publish decisions by API, door and reason."""
+    """Publish decisions by API, door and reason. One door may count in several places: one for each thread."""
 
     def read(_: CallbackOptions) -> Iterable[Observation]:
+        totals: dict[tuple[str, str, str], int] = {}
         for door in doors:
             for (api, reason), count in list(door.by_reason.items()):
-                yield Observation(count, {"api": api, "door": door.door, "reason": reason})
+                label = (api, door.door, reason)
+                totals[label] = totals.get(label, 0) + count
+        for (api, name, reason), total in totals.items():
+            yield Observation(total, {"api": api, "door": name, "reason": reason})
 
     meter.create_observable_counter("authsvc.decisions", [read], description="Decisions taken")
 
@@ -62,15 +66,14 @@ def observe_cache(
     )
 
 
-def observe_listener(meter: Meter, listener: str, counters: ListenerCounters) -> None:
-    """Publish what a listener did with calls besides answering them."""
-    labels = {"listener": listener}
+def observe_listeners(meter: Meter, listeners: Mapping[str, ListenerCounters]) -> None:
+    """Publish what listeners, by their names, did with calls besides answering them."""
     for name in ("overloaded", "faults", "late", "cancelled", "unsent"):
         meter.create_observable_counter(
-            f"authsvc.listener.{name}", [_attribute(counters, name, labels)], description=f"Calls that were {name}"
+            f"authsvc.listener.{name}", [_of_each(listeners, name)], description=f"Calls that were {name}"
         )
     meter.create_observable_gauge(
-        "authsvc.listener.waiting", [_attribute(counters, "in_flight", labels)], description="Calls waiting for a load"
+        "authsvc.listener.waiting", [_of_each(listeners, "in_flight")], description="Calls waiting for a load"
     )
 
 
@@ -92,5 +95,9 @@ def observe_usage(meter: Meter, counters: UsageCounters, pending: Callable[[], i
     meter.create_observable_counter("authsvc.usage.spikes", [read], description="Keys used far more than before")
 
 
-def _attribute(source: object, name: str, labels: dict[str, str] | None = None) -> Read:
-    return lambda _: [Observation(getattr(source, name), labels)]
+def _of_each(listeners: Mapping[str, ListenerCounters], name: str) -> Read:
+    return lambda _: [Observation(getattr(of, name), {"listener": listener}) for listener, of in listeners.items()]
+
+
+def _attribute(source: object, name: str) -> Read:
+    return lambda _: [Observation(getattr(source, name))]

@@ -21,6 +21,7 @@ TESTED = {
     "python": "test_through_envoy.py",
     "yaml envoy": "test_through_envoy.py",
     "yaml envoy-clusters": "test_through_envoy.py",
+    "yaml envoy-grpc-service": "test_through_envoy.py",
     "yaml authsvc-listeners": "test_blocks.py",
     "yaml pepper": "test_blocks.py",
     "yaml prometheus-rules": "test_metrics.py",

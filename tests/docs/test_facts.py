@@ -13,7 +13,7 @@ from authsvc.cli import errors
 from authsvc.domain.decision import RULES
 from authsvc.domain.question import EXTENSIONS
 from authsvc.domain.reasons import WORDING, Reason
-from authsvc.listeners import standard
+from authsvc.listeners import waiting
 from authsvc.servicers import administration
 from authsvc.servicers.envoy_wire import IDENTITY_HEADERS
 from authsvc.servicers.health import DATASTORE, SERVING_NAMES
@@ -91,6 +91,6 @@ def test_the_bounds_of_waiting_are_those_of_the_listener() -> None:
     """docs/request-flow.md tells the listener's bounds."""
     text = re.sub(r"\s+", " ", (ROOT / "docs" / "request-flow.md").read_text())
 
-    assert f"at most {standard.MAX_WAITING} calls wait" in text
-    assert f"less {standard.DEADLINE_MARGIN * 1000:.0f} ms, at most {standard.LONGEST_BUDGET:.0f} s" in text
-    assert f"less than {standard.LEAST_BUDGET * 1000:.0f} ms left" in text
+    assert f"at most {waiting.MAX_WAITING} calls wait" in text
+    assert f"less {waiting.DEADLINE_MARGIN * 1000:.0f} ms, at most {waiting.LONGEST_BUDGET:.0f} s" in text
+    assert f"less than {waiting.LEAST_BUDGET * 1000:.0f} ms left" in text

@@ -22,7 +22,7 @@ def exported() -> Exported:
     """Every metric's name with its labels, as scraped."""
     # A function that is added publishes metrics that this list, and the table, would miss.
     publishing = {name for name, _ in inspect.getmembers(metrics, inspect.isfunction) if not name.startswith("_")}
-    known = {"load_histogram", "observe_cache", "observe_decisions", "observe_listener", "observe_usage"}
+    known = {"load_histogram", "observe_cache", "observe_decisions", "observe_listeners", "observe_usage"}
     assert known == publishing
     decisions = DecisionCounters("envoy")
     decisions.count("shop", "ok")
@@ -32,7 +32,7 @@ def exported() -> Exported:
         metrics.load_histogram(provider.meter)(0.001)
         metrics.observe_decisions(provider.meter, [decisions])
         metrics.observe_cache(provider.meter, CacheCounters(), lambda: 1, lambda: 0.5)
-        metrics.observe_listener(provider.meter, "standard", ListenerCounters())
+        metrics.observe_listeners(provider.meter, {"standard": ListenerCounters()})
         metrics.observe_usage(provider.meter, used, lambda: 1)
         with urllib.request.urlopen(f"http://{provider.address}/metrics", timeout=5) as answer:
             text = answer.read().decode()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -20,7 +21,7 @@ import yaml
 
 from authsvc.cli.demo import envoy, sample
 from authsvc.cli.demo.sample import Line
-from tests.docs.markdown import only
+from tests.docs.markdown import blocks, only
 from tests.support.stack import Stack, running
 
 BASE = "http://127.0.0.1:10000"
@@ -81,13 +82,28 @@ def test_envoy_takes_the_cluster_with_tls(tmp_path: Path) -> None:
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "envoy.pem")
     text = only("docs/envoy.md", "yaml envoy-clusters")
     assert text.count(TLS_FOLDER) == 3
-    clusters = yaml.safe_load(text.replace(TLS_FOLDER, str(tmp_path)))
-    document = yaml.safe_load(DOCUMENTED)
+
+    validate(with_clusters(text.replace(TLS_FOLDER, str(tmp_path))), tmp_path)
+
+
+def with_clusters(text: str) -> dict[str, Any]:
+    """Return the documented configuration with other clusters in the place of those of the same names."""
+    clusters = yaml.safe_load(text)
+    document: dict[str, Any] = yaml.safe_load(DOCUMENTED)
     replaced = {cluster["name"] for cluster in clusters}
     others = [one for one in document["static_resources"]["clusters"] if one["name"] not in replaced]
     document["static_resources"]["clusters"] = [*others, *clusters]
+    return document
 
-    validate(document, tmp_path)
+
+def test_envoy_takes_the_fast_listeners_cluster(tmp_path: Path) -> None:
+    """The cluster for the fast listener fits into the same configuration, and so does each way to ask it."""
+    document = with_clusters(only("docs/fast-listener.md", "yaml envoy-clusters"))
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    for block in blocks("yaml envoy-grpc-service"):
+        manager["http_filters"][0]["typed_config"]["grpc_service"] = yaml.safe_load(block.text)
+
+        validate(document, tmp_path)
 
 
 def test_the_documented_envoy_asks_as_it_should(demo: Demo) -> None:

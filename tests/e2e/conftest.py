@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.doors import LISTENERS
 from tests.support.stack import Stack, running
 
 DEMO = files("authsvc.cli.demo")
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The demo's product on the embedded default."""
+@pytest.fixture(scope="module", params=LISTENERS)
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The demo's product on the embedded default, behind each listener."""
     home = tmp_path_factory.mktemp("shop")
     config = home / "authsvc.yaml"
     config.write_text(DEMO.joinpath("authsvc.yaml").read_text())
-    with running(home, config, DEMO.joinpath("envoy.yaml").read_text()) as stack:
+    with running(home, config, DEMO.joinpath("envoy.yaml").read_text(), listener=request.param) as stack:
         yield stack
 
 

@@ -25,6 +25,7 @@ from authsvc.domain.key_text import KeyClass, KeyTable
 from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.limits import LocalLimiter
 from authsvc.listeners import options, standard
+from authsvc.listeners.fast import FastListener
 from authsvc.ports import Head, Limiter, Loaded
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest, CheckResponse
 from authsvc.servicers.auth import AuthDoor, auth_methods
@@ -40,6 +41,8 @@ CHECK = Check.path
 AUTHENTICATE, AUTHORIZE, BATCH = (
     f"/authsvc.v1.AuthService/{name}" for name in ("Authenticate", "Authorize", "BatchAuthorize")
 )
+LISTENERS = ("standard", "fast")
+LISTENER = "standard"  # the fixture `listener` changes it
 TIMEOUT = 10.0  # seconds; far more than any answer here takes
 OK, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 0, 3, 7, 8, 14, 16
 
@@ -275,7 +278,6 @@ class Served:
     """A running server and a client of it."""
 
     address: str
-    server: grpc.aio.Server
     channel: grpc.aio.Channel
 
     async def call(self, path: str, payload: bytes, within: float | None = TIMEOUT, **options: Any) -> bytes:
@@ -300,16 +302,23 @@ async def serving(
     admits: standard.PeerCheck | None = None,
     bounds: options.Bounds = options.DATA,
 ) -> AsyncIterator[Served]:
-    """Serve on a free port of the loopback; the client is for plaintext only."""
-    server = standard.new_server(bounds)
-    standard.add_methods(server, of.methods, of.calls, admits)
-    address = standard.bind(server, "127.0.0.1:0", credentials)
-    await server.start()
+    """Serve on a free port of the loopback, by the listener that `LISTENER` names; the client is for plaintext only."""
+    server: grpc.aio.Server | FastListener
+    if LISTENER == "fast":
+        server = FastListener("127.0.0.1:0", of.methods, of.methods, of.calls)
+        server.start()
+        address, stop = server.address, server.close(0)
+    else:
+        server = standard.new_server(bounds)
+        standard.add_methods(server, of.methods, of.calls, admits)
+        address = standard.bind(server, "127.0.0.1:0", credentials)
+        await server.start()
+        stop = server.stop(None)
     try:
         async with grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            yield Served(address, server, channel)
+            yield Served(address, channel)
     finally:
-        await server.stop(None)
+        await stop
 
 
 async def until(condition: Any, seconds: float = TIMEOUT) -> None:

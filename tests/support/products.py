@@ -271,6 +271,9 @@ def running_product(
     """
     Run a product in `home`, on a database that is migrated, or on the embedded default.
 
+    Every line of a product is asked through both listeners, and on both databases, but not through each on
+    each: that would double the time. On SQLite, which the demo and small deployments use, it is the fast one.
+
     `config` is another authsvc.yaml for the same API, where a test must change a line of the example's.
     """
     with (
@@ -281,6 +284,7 @@ def running_product(
             envoy_configuration(name),
             database_url=database_url,
             upstream_port=upstream.port,
+            listener="fast" if database == "sqlite" else "standard",
         ) as stack,
     ):
         yield Product(name, database, database_url or f"sqlite:///{home}/authsvc.db", stack, upstream)

@@ -142,20 +142,26 @@ def running(
     database_url: str | None = None,
     extra: Mapping[str, str] | None = None,
     upstream_port: int | None = None,
+    listener: str = "standard",
 ) -> Iterator[Stack]:
-    """Run everything in `home`; without a database URL on the embedded default, without a port before an echo."""
+    """
+    Run everything in `home`; without a database URL on the embedded default, without a port before an echo.
+
+    Envoy and the data plane's client use one of the service's two listeners: `standard` or `fast`.
+    """
     environ = process.environment(home, config, dict(extra or {}))
+    data = environ["AUTHSVC_FAST_LISTEN" if listener == "fast" else "AUTHSVC_LISTEN"]
     if database_url is not None:
         environ["AUTHSVC_DATABASE_URL"] = database_url
     with ExitStack() as stack:
         _run(environ, "init")
         serving = stack.enter_context(process.service(environ, home / "authsvc.log"))
         clusters: dict[str, str | int] = {
-            "authsvc": environ["AUTHSVC_LISTEN"].removeprefix("unix:"),
+            "authsvc": data.removeprefix("unix:"),
             "upstream": upstream_port or stack.enter_context(upstream.upstream()),
         }
         address = stack.enter_context(envoy.envoy(envoy.bootstrap(envoy_yaml, 0, clusters), home))
-        channel = stack.enter_context(grpc.insecure_channel(environ["AUTHSVC_LISTEN"]))
+        channel = stack.enter_context(grpc.insecure_channel(data))
         admin = stack.enter_context(grpc.insecure_channel(environ["AUTHSVC_ADMIN_LISTEN"]))
         key = (home / "admin.key").read_text().strip()
         metadata = (("authorization", f"Bearer {key}"),)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import grpc
@@ -22,10 +23,12 @@ _RETRY_OFTEN = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect
 
 
 def environment(home: Path, config: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a service that keeps everything in `home`."""
+    """Return the environment of a service that keeps everything in `home`; fast, where that is installed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSVC_")}
+    fast = {"AUTHSVC_FAST_LISTEN": f"unix:{home}/fast.sock"} if find_spec("pygrpc_native") else {}
     return {
         **inherited,
+        **fast,
         "AUTHSVC_HOME": str(home),
         "AUTHSVC_CONFIG": str(config),
         "AUTHSVC_LISTEN": f"unix:{home}/data.sock",
@@ -33,6 +36,11 @@ def environment(home: Path, config: Path, extra: Mapping[str, str]) -> dict[str,
         "AUTHSVC_METRICS_LISTEN": "127.0.0.1:0",
         **extra,
     }
+
+
+def socket_for_envoy(environ: Mapping[str, str]) -> str:
+    """Return the path of the socket at which an Envoy beside the service finds it."""
+    return environ.get("AUTHSVC_FAST_LISTEN", environ["AUTHSVC_LISTEN"]).removeprefix("unix:")
 
 
 def command(*arguments: str) -> list[str]:
@@ -48,7 +56,7 @@ def service(environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[
             command("serve", "--drain", "0"), env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        _wait(process, environ["AUTHSVC_LISTEN"], log)
+        wait_until_serving(process, environ["AUTHSVC_LISTEN"], log)
         yield process
     finally:
         process.terminate()
@@ -59,7 +67,8 @@ def service(environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[
             process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def wait_until_serving(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    """Wait until a service wants requests. Raises `StartupError` when it ends instead."""
     with grpc.insecure_channel(address, _RETRY_OFTEN) as channel:
         request = health_pb2.HealthCheckRequest()
         watch = health_pb2_grpc.HealthStub(channel).Watch

@@ -41,7 +41,7 @@ def _running(home: Path) -> Iterator[tuple[str, list[Line]]]:
         stack.enter_context(process.service(environ, home / "authsvc.log"))
         keys = sample.create(environ["AUTHSVC_ADMIN_LISTEN"], home / "admin.key")
         port = stack.enter_context(upstream.upstream())
-        where: dict[str, str | int] = {"authsvc": environ["AUTHSVC_LISTEN"].removeprefix("unix:"), "upstream": port}
+        where: dict[str, str | int] = {"authsvc": process.socket_for_envoy(environ), "upstream": port}
         configuration = envoy.bootstrap(_text("envoy.yaml"), _port(), where)
         address = stack.enter_context(envoy.envoy(configuration, home))
         yield f"http://{address}", list(sample.lines(keys))

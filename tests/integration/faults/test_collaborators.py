@@ -118,6 +118,7 @@ async def rpc(served: Served, path: str, payload: bytes, sent: list[bytes]) -> t
     return grpc.StatusCode.OK, None
 
 
+@pytest.mark.usefixtures("listener")
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("name", COLLABORATORS)
 async def test_a_collaborator_fails(
@@ -142,6 +143,7 @@ async def test_a_collaborator_fails(
     assert leaks(b"\n".join(sent) + log.getvalue().encode(), SECRETS) == []
 
 
+@pytest.mark.usefixtures("listener")
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("name", RENDERING)
 async def test_rendering_fails_for_good(
@@ -166,6 +168,7 @@ async def test_rendering_fails_for_good(
     assert leaks(b"\n".join(sent) + log.getvalue().encode(), SECRETS) == []
 
 
+@pytest.mark.usefixtures("listener")
 async def test_a_lost_database_is_told_as_such() -> None:
     """A fault raised on purpose is unavailability to everybody, and is not logged as a bug."""
     built = door()
@@ -181,6 +184,7 @@ async def test_a_lost_database_is_told_as_such() -> None:
     assert "unexpected fault" not in log.getvalue()
 
 
+@pytest.mark.usefixtures("listener")
 @pytest.mark.parametrize("url", ["postgresql://{}@127.0.0.1:9/authsvc", "sqlite:////nonexistent/{}/file.db"])
 async def test_a_database_that_is_not_there(url: str) -> None:
     """The driver's own error names address and password; neither leaves the process."""
@@ -209,6 +213,7 @@ async def test_a_peer_check_that_fails_admits_nobody() -> None:
     assert code == (grpc.StatusCode.INTERNAL, "internal error")
 
 
+@pytest.mark.usefixtures("listener")
 async def test_faults_are_logged_by_type_and_place() -> None:
     """An operator finds the line; nobody finds the text."""
     built = door({KEY: LIMITED}, limiter=FailingLimiter(ERRORS["driver"]()))
@@ -222,6 +227,7 @@ async def test_faults_are_logged_by_type_and_place() -> None:
     assert built.calls.faults == 0  # the method itself had an answer
 
 
+@pytest.mark.usefixtures("listener")
 async def test_interrupts_of_the_listener_are_counted() -> None:
     """What only the listener can answer is a fault of its own, and it is answered."""
     built = door()

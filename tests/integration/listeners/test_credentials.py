@@ -28,6 +28,8 @@ from tests.support.doors import (
     serving,
 )
 
+pytestmark = pytest.mark.usefixtures("listener")
+
 BASIC = base64.b64encode(f"user:{KEY}".encode()).decode()
 QUOTED = urllib.parse.quote(KEY.replace("_", "%5F"), safe="%")
 HEADER, BOTH, TOKEN = {"api": "header"}, {"api": "both"}, {"api": "token"}

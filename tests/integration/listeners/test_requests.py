@@ -19,6 +19,8 @@ from tests.support.doors import (
     serving,
 )
 
+pytestmark = pytest.mark.usefixtures("listener")
+
 PREFLIGHT = {"origin": "https://app.example", "access-control-request-method": "PUT"}
 INSUFFICIENT = (7, 403, "insufficient_scope")
 EMPTY = dict.fromkeys(IDENTITY_HEADERS, "")

@@ -52,7 +52,9 @@ def test_everything_can_be_set() -> None:
             "AUTHSVC_MIGRATE_DATABASE_URL": "postgresql+psycopg://owner:secret@/authsvc?host=/run/postgresql",
             "AUTHSVC_PEPPER_FILE": "/run/secrets/peppers",
             "AUTHSVC_LISTEN": "[::]:443",
-            "AUTHSVC_FAST_LISTEN": "unix:///run/authsvc.sock",
+            "AUTHSVC_FAST_LISTEN": "0.0.0.0:50053",
+            "AUTHSVC_FAST_TOKEN_FILE": "/run/secrets/fast-token",
+            "AUTHSVC_FAST_ALLOW_PLAINTEXT": "true",
             "AUTHSVC_ADMIN_LISTEN": "localhost:0",
             "AUTHSVC_METRICS_LISTEN": "off",
             "AUTHSVC_TARGET": "authsvc.example:443",
@@ -62,7 +64,8 @@ def test_everything_can_be_set() -> None:
     )
 
     assert Address(host="::", port=443) == settings.listen
-    assert Address(path="/run/authsvc.sock") == settings.fast_listen
+    assert Address(host="0.0.0.0", port=50053) == settings.fast_listen
+    assert Path("/run/secrets/fast-token") == settings.fast_token_file
     assert Address(host="localhost", port=0) == settings.admin_listen
     assert settings.metrics_listen is None
     assert Address(host="authsvc.example", port=443) == settings.target
@@ -129,8 +132,23 @@ def test_the_target_follows_the_listener(listen: str, target: str) -> None:
         ),
         pytest.param(
             {"AUTHSVC_FAST_LISTEN": "0.0.0.0:1"},
-            "AUTHSVC_FAST_LISTEN: 0.0.0.0:1 can be reached from other machines; allowed: unix:/path, loopback, off",
+            "AUTHSVC_FAST_LISTEN: 0.0.0.0:1 can be reached from other machines; use unix:/path or loopback",
             id="fast-outside",
+        ),
+        pytest.param(
+            {"AUTHSVC_FAST_LISTEN": "0.0.0.0:1", "AUTHSVC_FAST_TOKEN_FILE": "/run/token"},
+            "AUTHSVC_FAST_LISTEN: 0.0.0.0:1 can be reached from other machines; use unix:/path or loopback",
+            id="fast-outside-in-clear",
+        ),
+        pytest.param(
+            {"AUTHSVC_FAST_LISTEN": "0.0.0.0:1", "AUTHSVC_FAST_ALLOW_PLAINTEXT": "true"},
+            "AUTHSVC_FAST_LISTEN: 0.0.0.0:1 can be reached from other machines; use unix:/path or loopback",
+            id="fast-outside-for-everybody",
+        ),
+        pytest.param(
+            {"AUTHSVC_FAST_ALLOW_PLAINTEXT": "yes"},
+            "AUTHSVC_FAST_ALLOW_PLAINTEXT must be one of true, false",
+            id="no-flag",
         ),
         pytest.param(
             {"AUTHSVC_DATABASE_URL": "hunter2"},

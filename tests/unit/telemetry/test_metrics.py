@@ -53,7 +53,7 @@ def observe(exported: Metrics, built: Door) -> None:
     """Publish a door as the service does."""
     metrics.observe_decisions(exported.meter, (built.envoy, built.rpc))
     metrics.observe_cache(exported.meter, built.cached, built.cache.__len__, lambda: built.cache.staleness)
-    metrics.observe_listener(exported.meter, "standard", built.calls)
+    metrics.observe_listeners(exported.meter, {"standard": built.calls})
 
 
 async def test_after_real_calls(exported: Metrics) -> None:
@@ -124,7 +124,7 @@ def test_the_histogram_of_loads(exported: Metrics) -> None:
 def test_every_counter_is_published(exported: Metrics) -> None:
     """A counter that is added cannot be forgotten here."""
     metrics.observe_cache(exported.meter, CacheCounters(), lambda: 0, lambda: 0.0)
-    metrics.observe_listener(exported.meter, "l", ListenerCounters())
+    metrics.observe_listeners(exported.meter, {"l": ListenerCounters()})
     seen = " ".join(scrape(exported))
     names = [name for name in CacheCounters.__slots__ if name != "observe_load"]
 
