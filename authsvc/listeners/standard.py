@@ -58,9 +58,15 @@ def add_methods(
 
 
 def _handler(method: Method[Any], counters: ListenerCounters, admits: PeerCheck | None) -> Handler:
+    now = method.now
+
     async def handle(payload: bytes, context: Context) -> bytes:
         try:
-            answer = await _answer(method, payload, context, counters, admits)
+            if admits is not None and not admits(context):
+                answer = method.fault(PermissionDeniedError("this peer may not call this service"))
+            else:
+                found = now(payload)
+                answer = await _wait(method, found, context, counters) if isinstance(found, Waiting) else found
         except BaseException as error:
             # grpc would send an exception's text to the client, and nothing at all for a cancellation.
             if waits.given_up(error):
@@ -73,15 +79,6 @@ def _handler(method: Method[Any], counters: ListenerCounters, admits: PeerCheck 
         return answer
 
     return handle
-
-
-async def _answer(
-    method: Method[Any], payload: bytes, context: Context, counters: ListenerCounters, admits: PeerCheck | None
-) -> bytes | Refusal:
-    if admits is not None and not admits(context):
-        return method.fault(PermissionDeniedError("this peer may not call this service"))
-    answer = method.now(payload)
-    return await _wait(method, answer, context, counters) if isinstance(answer, Waiting) else answer
 
 
 async def _wait(
