@@ -39,7 +39,7 @@ class ConfigError(StartupError):
 
 def _line(file: Path, problem: Problem) -> str:
     where = f"{problem.path}: " if problem.path else ""
-    return f"{file}:{problem.line}: {where}{problem.message}"
+    return _printable(f"{file}:{problem.line}: {where}{problem.message}")
 
 
 def dotted(location: Sequence[str | int]) -> str:
@@ -53,6 +53,11 @@ def dotted(location: Sequence[str | int]) -> str:
 def _key(name: str) -> str:
     # One problem is one line, whatever a key holds.
     return name[:_LONGEST] if name.isprintable() else ascii(name[:_LONGEST])
+
+
+def _printable(text: str) -> str:
+    # What a file says goes to a terminal: nothing in it may move the cursor or turn the direction of the text.
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def listed(names: Iterable[str]) -> str:

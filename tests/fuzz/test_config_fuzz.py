@@ -83,7 +83,21 @@ GOOD: dict[str, Any] = {
     "cache": {"max_staleness": "60s", "keys": 1000},
 }
 
-WORDS = ["a:read", "secret", "live", "ANY", "/a/{id}", "/b/**", "//", "/a/../b", "{{reason}}", "{{x}}", "{{", "all"]
+WORDS = [
+    "a:read",
+    "secret",
+    "live",
+    "ANY",
+    "/a/{id}",
+    "/b/**",
+    "//",
+    "/a/../b",
+    "{{reason}}",
+    "{{x}}",
+    "{{",
+    "{{\x1b}}",
+    "all",
+]
 ODD = [
     "",
     " ",
@@ -205,6 +219,7 @@ SIGNS = [
     b"&a ",
     b"*a ",
     b"!!x ",
+    b"!%1B ",
     b"|\n",
     b">",
     b"{",

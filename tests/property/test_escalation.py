@@ -25,7 +25,7 @@ from authsvc.domain.keys import KeyRecord
 from authsvc.domain.updating import KEY_FIELDS
 from authsvc.usecases.rotate_key import RotateKey, Rotation
 from authsvc.usecases.update_key import KeyChange, UpdateKey
-from tests.support.administration import ALL_SCOPES, World, key_request, shop, wanted
+from tests.support.administration import ALL_SCOPES, PRESETS, World, key_request, shop, wanted
 from tests.support.builders import NOW, PUBLISHABLE, SECRET
 
 CEILINGS = {"secret": None, "publishable": frozenset({"things:create"})}
@@ -220,6 +220,17 @@ def test_no_call_leaves_a_stronger_key(
     """Whatever the caller holds, whichever key it aims at and whatever it asks for."""
     for beyond in asyncio.run(judged(own, others, verb, terms, itself=itself)):
         event(f"{verb}: done")
+
+        assert not beyond
+
+
+@given(own=asked, preset=st.sampled_from(list(PRESETS)), terms=asked)
+def test_no_preset_makes_a_stronger_key(own: dict[str, Any], preset: str, terms: dict[str, Any]) -> None:
+    """The name of a set of scopes gives no more than the set would."""
+    named = {**terms, "scopes": (), "full_access": False, "preset": preset}
+
+    for beyond in asyncio.run(judged(own, own, "create", named, itself=False)):
+        event("create: done")
 
         assert not beyond
 

@@ -247,14 +247,14 @@ class FakeStore(FakeChanges):
         return self._alter(organization, event, {"status": status, "suspended_at": since, "suspend_reason": reason})
 
 
-def cache_over(store: FakeStore, apis: Apis, clock: FakeClock) -> CachedKeyStore:
-    """Return the real cache over a store, with the database heard from just now."""
+def cache_over(store: FakeStore, apis: Apis, clock: FakeClock, **bounds: Any) -> CachedKeyStore:
+    """Return the real cache over a store, with the database heard from just now; `bounds` are of `CacheSettings`."""
 
     def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:
         api = apis.by_name.get(record.api)
         return None if api is None else bearer_of(record, api, as_of)
 
-    cache = CachedKeyStore(store, bearer_for, clock, CacheSettings(), CacheCounters())
+    cache = CachedKeyStore(store, bearer_for, clock, CacheSettings(**bounds), CacheCounters())
     cache.confirm(Revision(epoch=EPOCH, seq=store.seq), clock.monotonic())
     return cache
 

@@ -128,6 +128,24 @@ def test_a_page_is_told_one_origin() -> None:
     assert read((GOOD + errors).encode(), Path("x.yaml")).apis.by_name.keys() == {"shop"}
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("a: !%1B%5B31m x\n", r"the tag !\x1b[31m is not supported", id="tag"),
+        pytest.param(
+            GOOD + '    errors: {default: {body: "{{\\u202e}}"}}\n', r"unknown placeholder {{\u202e}}", id="placeholder"
+        ),
+        pytest.param('apis: {"\\e[2J": 1}\n', r"apis.'\x1b[2J'", id="name"),
+    ],
+)
+def test_nothing_in_a_file_reaches_a_terminal(text: str, told: str) -> None:
+    """Escapes and marks that turn the direction of text are written out."""
+    lines = str(refusal(text)).splitlines()
+
+    assert any(told in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+
+
 def test_a_file_name_is_printable() -> None:
     """One that is not would be found out when the service opens it."""
     tls = 'listeners: {data: {tls: {mode: tls, certificate: "a\\0b", key: k}}}\n'

@@ -34,6 +34,20 @@ def test_a_record_is_frozen() -> None:
         record().revoked_at = None  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("state", "reaches"),
+    [
+        pytest.param(Revision(epoch="e", seq=7), True, id="the-same"),
+        pytest.param(Revision(epoch="e", seq=8), True, id="later"),
+        pytest.param(Revision(epoch="e", seq=6), False, id="earlier"),
+        pytest.param(Revision(epoch="f", seq=8), False, id="another-epoch"),
+    ],
+)
+def test_a_state_reaches_what_came_before_in_its_epoch(state: Revision, *, reaches: bool) -> None:
+    """Positions of different epochs do not compare, so neither reaches the other."""
+    assert reaches is state.reaches(Revision(epoch="e", seq=7))
+
+
 def test_a_revision_is_written_as_on_the_wire() -> None:
     """Clients hand it back as they got it."""
     assert str(Revision(epoch="e", seq=7)) == "e:7"

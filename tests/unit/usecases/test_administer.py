@@ -9,8 +9,11 @@ import pytest
 from authsvc.domain.administration import ADMIN_API, OrganizationStatus
 from authsvc.domain.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
 from authsvc.domain.inputs import WantedNetworks
+from authsvc.usecases.administer import Administer
+from authsvc.usecases.find_bearer import FindBearer
 from tests.support.administration import ACME_ID, World
 from tests.support.builders import NOW
+from tests.support.fakes import PEPPERS, cache_over
 
 
 async def test_an_operator_is_known_by_its_key(world: World) -> None:
@@ -21,6 +24,20 @@ async def test_an_operator_is_known_by_its_key(world: World) -> None:
 
     assert administrator.is_operator
     assert (administrator.record.id, administrator.address) == (made.changed.value.record.id, "192.0.2.1")
+
+
+async def test_an_administrator_has_the_time_that_no_request_has(world: World) -> None:
+    """Where the database is too slow for any request, an administrator's key is still looked up."""
+    made = await world.operator_key("keys:read")
+    text = made.secret.reveal()
+    slow = cache_over(world.store, world.apis, world.clock, load_budget=0.0)
+    administer = Administer(FindBearer(slow, PEPPERS, world.apis, 5.0), world.apis, world.clock)
+
+    administrator = await administer(text, None)
+    with pytest.raises(UnavailableError):
+        await slow.fetch([PEPPERS.current.digest(text)], 5.0, None)
+
+    assert administrator.record.id == made.changed.value.record.id
 
 
 async def test_a_products_key_is_known_by_its_own_api(world: World) -> None:
