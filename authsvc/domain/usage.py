@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from authsvc.domain.keys import Micros
@@ -129,5 +130,10 @@ def agent_class(user_agent: str | None) -> str:
     """Return which of a few kinds of client sent a request, by its `User-Agent`; empty where it sent none."""
     if not user_agent:
         return ""
-    text = user_agent[:_LOOKED_AT].lower()
+    return _class_of(user_agent[:_LOOKED_AT])
+
+
+@lru_cache(maxsize=1024)
+def _class_of(user_agent: str) -> str:
+    text = user_agent.lower()
     return next((name for name, pattern in _AGENTS if pattern.search(text)), "other")

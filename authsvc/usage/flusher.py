@@ -90,9 +90,9 @@ class Flusher:
         """Store what is left, within `LAST` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST):
-                self._recorder.collect()
                 while True:
-                    if await self.flush():
+                    self._recorder.collect()
+                    if await self.flush() and self._recorder.empty:
                         return
                     await asyncio.sleep(AGAIN)
         _LOG.error("usage of the last moments is lost: the database did not take it")

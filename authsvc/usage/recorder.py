@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from threading import get_ident
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ SORT_AT = 256  # cells of one thread
 FLUSH_AT = 10_000  # distinct counters
 MOST = 50_000  # distinct counters; from there on the key is no longer told apart
 SPARE = 5_000  # more of them, for what is counted without its key
+_LONGEST_ADDRESS = 64  # characters that are looked at; more than any address has
 
 _What = tuple[Bearer | None, Api | None, Route | None, str | None]
 
@@ -189,7 +191,12 @@ class Recorder:
 
 
 def _address(text: str | None) -> str:
-    address = None if text is None else parse_address(text)
+    return "" if text is None else _canonical(text[:_LONGEST_ADDRESS])
+
+
+@lru_cache(maxsize=4096)
+def _canonical(text: str) -> str:
+    address = parse_address(text)
     return "" if address is None else str(address)
 
 

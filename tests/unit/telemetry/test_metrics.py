@@ -11,7 +11,7 @@ from authsvc_client.v1.auth_service_pb2 import AuthenticateRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from authsvc.domain.errors import StartupError, UnavailableError
-from authsvc.telemetry import CacheCounters, ListenerCounters, metrics
+from authsvc.telemetry import CacheCounters, ListenerCounters, UsageCounters, metrics
 from authsvc.telemetry.exporters import Metrics
 from tests.support.doors import AUTHENTICATE, KEY, Door, check_request, door, new_key, serving
 
@@ -169,3 +169,20 @@ def test_closed_means_closed() -> None:
         address = running.address
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://{address}/metrics", timeout=10)
+
+
+def test_what_became_of_usage(exported: Metrics) -> None:
+    """How much waits, and everything that is not as it should be."""
+    counters = UsageCounters()
+    counters.flush_failures, counters.folded, counters.uses_dropped = 1, 2, 3
+    counters.spikes["shop"] = 4
+    metrics.observe_usage(exported.meter, counters, lambda: 5)
+    found = {name: value for name, value in scrape(exported).items() if name.startswith("authsvc_usage")}
+
+    assert found == {
+        "authsvc_usage_flush_failures_total{}": 1,
+        "authsvc_usage_folded_total{}": 2,
+        "authsvc_usage_uses_dropped_total{}": 3,
+        "authsvc_usage_spikes_total{api=shop}": 4,
+        "authsvc_usage_pending{}": 5,
+    }

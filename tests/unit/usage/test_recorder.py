@@ -167,16 +167,19 @@ def test_last_uses_are_bounded(recorder: Recorder, counters: UsageCounters) -> N
 
 
 def test_a_full_recorder_asks_to_be_emptied(clock: FakeClock, counters: UsageCounters) -> None:
-    """Before the time has come."""
+    """Before the time has come, and once: who cannot empty it is not asked again and again."""
     asked: list[bool] = []
     recorder = Recorder(clock.now, counters)
     recorder.on_full = lambda: asked.append(True)
     for number in range(FLUSH_AT):
         allow(recorder, number)
+    for _ in range(3):
+        recorder.collect()
+        allow(recorder)
+    recorder.take(FLUSH_AT)
     recorder.collect()
 
-    assert recorder.full
-    assert asked
+    assert (recorder.full, asked) == (False, [True])
 
 
 class _Shared(Recorder):
