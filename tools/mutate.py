@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def _name(path: tuple[str | int, ...]) -> str:
 def _plain(api: Api) -> dict[str, Any]:
     """Return what an API says, comparable."""
     told = {field.name: getattr(api, field.name) for field in fields(api)}
-    return {**told, "keys": api.keys.classes, "routes": api.routes.routes}
+    return {**told, "keys": api.keys.classes, "routes": [asdict(route) for route in api.routes.routes]}
 
 
 def _extensions(envoy: dict[str, Any]) -> Extensions:

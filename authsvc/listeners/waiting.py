@@ -28,8 +28,8 @@ async def answer_within(
     if budget < LEAST_BUDGET:
         counters.late += 1
         return method.fault(UnavailableError("the deadline is too close"))
-    counters.in_flight += 1
     answer: bytes | Refusal | None = None
+    counters.in_flight += 1
     try:
         async with asyncio.timeout(budget + DEADLINE_MARGIN) as bound:
             answer = await method.later(waiting, budget)

@@ -99,6 +99,7 @@ def test_two_processes_sum(tmp_path: Path, config: Path, bootstrap: str, postgre
         other = {
             **stack.environ,
             "AUTHSVC_LISTEN": f"unix:{tmp_path}/second.sock",
+            "AUTHSVC_FAST_LISTEN": f"unix:{tmp_path}/second-fast.sock",
             "AUTHSVC_ADMIN_LISTEN": f"unix:{tmp_path}/second-admin.sock",
         }
         second = more.enter_context(process.service(other, tmp_path / "second.log"))

@@ -20,7 +20,7 @@ from authsvc.config.problems import MAX_TOLD
 from authsvc.domain.api import Api
 from authsvc.domain.decision import Deny
 from authsvc.domain.dialect import is_json
-from authsvc.domain.question import HttpRequest, from_http
+from authsvc.domain.question import ToldRequest, from_http
 from authsvc.domain.reasons import Reason
 from authsvc.servicers import envoy_wire
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckResponse
@@ -173,8 +173,8 @@ def judge(raw: bytes) -> Config | None:
         for path, method in PATHS:
             for host in ("shop.example", "live.example", ""):
                 headers = {"authorization": "Bearer s_1", "origin": "https://a.example"}
-                request = HttpRequest(
-                    method=method, target=path, host=host, headers=headers, peer="::1", extensions={"api": api.name}
+                request = ToldRequest(
+                    method=method, target=path, host=host, headers=headers, told="::1", extensions={"api": api.name}
                 )
                 from_http(config.apis, request)
     return config

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authsvc.domain.api import EmptyScopes
-from authsvc.domain.decision import Allow, Attempt, Bearer, Purpose, bearer_of, decide
+from authsvc.domain.decision import Allow, Attempt, Bearer, KnownSender, Purpose, bearer_of, decide
 from authsvc.domain.grants import Terms, as_strict, exceeded
 from authsvc.domain.keys import KeyRecord
 from authsvc.domain.network import parse_network
@@ -95,7 +95,7 @@ def _attempt(scope: str, environment: str, origin: str | None, address: str | No
         required=(scope,),
         environment=environment,
         origin=origin,
-        source_ip=address,
+        sender=KnownSender(address),
         organization_id=None,
         spend=spend_nothing,
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from authsvc.domain.api import Apis
 from authsvc.domain.decision import Allow
-from authsvc.domain.question import HttpRequest, Question, Settled, from_http
+from authsvc.domain.question import HttpRequest, Question, Settled, ToldRequest, from_http
 from authsvc.domain.routes import RouteTable, plain_path
 from tests.support.builders import api, route
 
@@ -49,12 +49,12 @@ EXTENSIONS = st.dictionaries(
     st.sampled_from(["shop", "true", "false", "live", "things:read", "nope", ""]) | st.text(),
 )
 REQUESTS = st.builds(
-    HttpRequest,
+    ToldRequest,
     method=st.sampled_from(["GET", "GET", "POST", "OPTIONS", "HEAD", "get", ""]),
     target=TARGETS,
     host=st.sampled_from(["api.shop.example", "API.shop.example:443", "evil.example", ""]),
     headers=HEADERS,
-    peer=st.sampled_from(["192.0.2.1", None]),
+    told=st.sampled_from(["192.0.2.1", None]),
     extensions=EXTENSIONS,
 )
 

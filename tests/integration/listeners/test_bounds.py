@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Awaitable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import grpc
 import pytest
@@ -16,6 +17,7 @@ from authsvc.cache import CacheSettings
 from authsvc.domain.errors import StartupError
 from authsvc.listeners import options, standard
 from authsvc.listeners import waiting as waits
+from authsvc.servicers.method import Method
 from authsvc.telemetry import ListenerCounters
 from tests.support.builders import record
 from tests.support.doors import (
@@ -132,24 +134,46 @@ async def test_a_deadline_that_is_too_close(seconds: float, *, warm: bool) -> No
     assert built.store.loads == loads
 
 
+class AbortedError(Exception):
+    """The end of a call that has a status."""
+
+
+@dataclass
+class Call:
+    """A call with so many seconds left."""
+
+    seconds: float
+
+    def time_remaining(self) -> float:
+        """Return them."""
+        return self.seconds
+
+    async def abort(self, code: grpc.StatusCode, text: str) -> NoReturn:
+        """End it."""
+        raise AbortedError(code, text)
+
+
+async def asked_with(seconds: float, of: Door, *methods: Method[Any]) -> list[bytes | tuple[grpc.StatusCode, str]]:
+    """Put the question to each method as the standard listener does, and return its answer or status."""
+    answers: list[bytes | tuple[grpc.StatusCode, str]] = []
+    for method in methods:
+        handle = standard._handler(method, of.calls, None)
+        try:
+            answers.append(await handle(MAY if method.path == CHECK else WHO, Call(seconds)))  # type: ignore[arg-type]  # as much of a context as is used
+        except AbortedError as error:
+            answers.append(error.args)  # type: ignore[arg-type]  # a code and a text
+    return answers
+
+
 async def test_a_call_that_cannot_end_in_time_is_not_begun() -> None:
     """The method is told of no question, and a backend is told to come back."""
     built = stalled()
 
-    class Context:
-        """A call with 24 ms left."""
+    check, authenticate = await asked_with(0.024, built, *built.methods[:2])
 
-        def time_remaining(self) -> float:
-            return 0.024
-
-    for method in built.methods[:2]:
-        payload = MAY if method.path == CHECK else WHO
-        answer = await standard._answer(method, payload, Context(), built.calls, None)  # type: ignore[arg-type]
-
-        if isinstance(answer, bytes):
-            assert Answer.of(answer).outcome == UNDECIDED
-        else:
-            assert (answer.code, answer.text) == (grpc.StatusCode.UNAVAILABLE, "the deadline is too close")
+    assert isinstance(check, bytes)
+    assert Answer.of(check).outcome == UNDECIDED
+    assert authenticate == (grpc.StatusCode.UNAVAILABLE, "the deadline is too close")
     assert (built.store.loads, built.calls.late, built.calls.in_flight) == (0, 2, 0)
 
 
@@ -194,13 +218,7 @@ async def test_an_answer_after_the_deadline_is_a_denial() -> None:
 
     built.check.later = slow  # type: ignore[method-assign,assignment]
 
-    class Context:
-        """A call with 30 ms left."""
-
-        def time_remaining(self) -> float:
-            return 0.030
-
-    answer = await standard._answer(built.check, MAY, Context(), built.calls, None)  # type: ignore[arg-type]
+    (answer,) = await asked_with(0.030, built, built.check)
 
     assert isinstance(answer, bytes)
     assert Answer.of(answer).outcome == UNDECIDED

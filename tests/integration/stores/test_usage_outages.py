@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from authsvc.domain.decision import KnownSender
 from authsvc.stores.sql import SqlStore
 from authsvc.telemetry import UsageCounters
 from authsvc.usage.flusher import Flusher
@@ -28,7 +29,7 @@ async def test_connections_killed_at_any_moment_cost_no_count(postgres_url: str)
     try:
         for round_ in range(ROUNDS):
             for key in keys[: round_ % 20 + 1]:
-                recorder.record(key, SHOP, things, None, "192.0.2.1", None)
+                recorder.record(key, SHOP, things, None, KnownSender("192.0.2.1"))
                 recorded += 1
             recorder.collect()
             flushing = asyncio.create_task(flusher.flush())
@@ -54,7 +55,7 @@ async def test_counts_wait_for_a_database_that_refuses(postgres_url: str) -> Non
     try:
         run_sql(postgres_url, "ALTER TABLE usage_hours RENAME TO lost")
         for number in range(3):
-            recorder.record(bearer(number), SHOP, route(), None, None, None)
+            recorder.record(bearer(number), SHOP, route(), None, None)
         recorder.collect()
         stored = [await flusher.flush(), await flusher.flush()]
         run_sql(postgres_url, "ALTER TABLE lost RENAME TO usage_hours")

@@ -252,6 +252,8 @@ def key(**changes: object) -> Key:
         created_by="key_1",
         updated_at=2,
         last_used_at=3,
+        last_used_address="10.1.2.3",
+        last_used_agent="curl",
         revoke_reason="leaked",
         successor_id="key_2",
         predecessor_id="key_0",
