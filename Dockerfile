@@ -19,9 +19,11 @@ FROM ${BASE}
 COPY --from=build /opt/authsvc /opt/authsvc
 # State of the embedded database, where one is used. Nothing else is ever written.
 COPY --from=build /image /
+# The fast listener is for an Envoy in the same pod, hence the loopback address.
 ENV PATH=/opt/authsvc/bin:$PATH \
   PYTHONDONTWRITEBYTECODE=1 \
   PYTHONUNBUFFERED=1 \
+  AUTHSVC_FAST_LISTEN=127.0.0.1:50053 \
   AUTHSVC_CONFIG=/etc/authsvc/authsvc.yaml \
   AUTHSVC_HOME=/var/lib/authsvc
 VOLUME ["/var/lib/authsvc"]

@@ -39,15 +39,29 @@ def serve(
             "--drain", min=0, max=300, help="Seconds to go on answering after SIGTERM, so that clients leave."
         ),
     ] = 5.0,
-) -> None:
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=1,
+            max=64,
+            help="Processes, each with its own addresses: worker N's ports are 10·N further, its sockets end in `.N`.",
+        ),
+    ] = 1,
+) -> int:
     """
     Serve, until SIGTERM or SIGINT.
 
     Example: AUTHSVC_CONFIG=authsvc.yaml authsvc serve
     """
+    if workers > 1:
+        from authsvc.cli.workers import run as run_several
+
+        return run_several(workers, log_level, drain)
     from authsvc.cli.serve import run
 
     run(log_level, drain)
+    return 0
 
 
 app.command()(database.migrate)

@@ -18,6 +18,7 @@ from authsvc.config.problems import ConfigError, Problem
 from authsvc.config.schema import json_schema
 from authsvc.config.secret_files import read_token
 from authsvc.config.settings import Settings, check_plaintext
+from authsvc.config.workers import worker_environments
 
 __all__ = [
     "Address",
@@ -36,4 +37,5 @@ __all__ = [
     "peppers",
     "read",
     "read_token",
+    "worker_environments",
 ]

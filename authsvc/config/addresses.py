@@ -12,6 +12,7 @@ _NAME = re.compile(
 _TCP = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/]+)):(?P<port>[0-9]{1,5})")
 _UNIX = re.compile(r"unix:(?://)?(?P<path>/[^\0]+)")
 _MAX_PORT = 65535
+_WORKER_STEP = 10  # the ports of one worker lie within
 _MAX_SOCKET_PATH = 107  # bytes, of sockaddr_un on Linux
 
 
@@ -50,6 +51,18 @@ class Address:
         if address is None or not address.is_unspecified:
             return self
         return Address(host="127.0.0.1" if address.version == 4 else "::1", port=self.port)  # noqa: PLR2004 - IPv4
+
+    def of_worker(self, number: int) -> Address | None:
+        """
+        Return where the worker of that number has this listener; None when there can be no such address.
+
+        Number 0 has it here, each further one ten ports further, or at the path with `.number` at its end.
+        """
+        if self.is_unix:
+            path = f"{self.path}.{number}" if number else self.path
+            return Address(path=path) if len(path.encode()) <= _MAX_SOCKET_PATH else None
+        port = self.port + _WORKER_STEP * number if self.port else 0
+        return Address(host=self.host, port=port) if port <= _MAX_PORT else None
 
     def __str__(self) -> str:
         """Return the address as gRPC takes it."""

@@ -78,6 +78,16 @@ class Settings:
         """Where the first administrator key is kept."""
         return self.home / "admin.key"
 
+    @property
+    def listeners(self) -> dict[str, Address | None]:
+        """Every listener by its variable; None: off."""
+        return {
+            "AUTHSVC_LISTEN": self.listen,
+            "AUTHSVC_FAST_LISTEN": self.fast_listen,
+            "AUTHSVC_ADMIN_LISTEN": self.admin_listen,
+            "AUTHSVC_METRICS_LISTEN": self.metrics_listen,
+        }
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the variables; `StartupError` names the first one that cannot be used."""
@@ -186,13 +196,7 @@ def _check_fast(settings: Settings, *, allow_plaintext: bool) -> None:
 
 
 def _refuse_clashes(settings: Settings) -> None:
-    listeners = {
-        "AUTHSVC_LISTEN": settings.listen,
-        "AUTHSVC_FAST_LISTEN": settings.fast_listen,
-        "AUTHSVC_ADMIN_LISTEN": settings.admin_listen,
-        "AUTHSVC_METRICS_LISTEN": settings.metrics_listen,
-    }
-    for (one, first), (other, second) in itertools.combinations(listeners.items(), 2):
+    for (one, first), (other, second) in itertools.combinations(settings.listeners.items(), 2):
         if first is not None and second is not None and first.clashes(second):
             raise StartupError(f"{one} and {other} are one port: {first} and {second}; every listener needs its own")
 

@@ -79,6 +79,16 @@ def test_the_readme_shows_what_happens(product: Product) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_EXAMPLE)
+def test_envoy_asks_where_the_readme_has_the_service_listen(name: str) -> None:
+    """At the fast listener, which is for the Envoy beside it."""
+    (asked,) = re.findall(
+        r"address: 127\.0\.0\.1, port_value: (500[0-9]+)", (EXAMPLES / name / "envoy.yaml").read_text()
+    )
+
+    assert f"export AUTHSVC_FAST_LISTEN=127.0.0.1:{asked}   # where envoy.yaml asks" in block(name, "sh")
+
+
+@pytest.mark.parametrize("name", EVERY_EXAMPLE)
 def test_a_readme_is_short_and_has_three_samples(name: str) -> None:
     """What is long is not read."""
     assert len((EXAMPLES / name / "README.md").read_text().splitlines()) <= MAX_LINES
