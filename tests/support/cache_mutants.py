@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from authsvc.cache import CachedKeyStore, CacheSettings, _Entry, _Flight
+from authsvc.cache import CachedKeyStore, CacheSettings
+from authsvc.cache.entries import Entry, Flight
 from authsvc.domain.decision import Bearer
 from authsvc.domain.hashing import Digest
 from authsvc.domain.keys import Revision
@@ -77,7 +78,7 @@ class IdleForEver(CachedKeyStore):
     def get(self, digest: Digest) -> Bearer | Absent | None:
         """Look again, without the age."""
         known = super().get(digest)
-        entry: _Entry | None = self._found.get(digest)
+        entry: Entry | None = self._found.get(digest)
         return entry.bearer if known is None and entry is not None and self._down else known
 
 
@@ -98,12 +99,12 @@ class KeepsOvertaken(CachedKeyStore):
             flight.superseded = False
 
     @property
-    def everyone(self) -> list[_Flight]:
+    def everyone(self) -> list[Flight]:
         """Return every flight there ever was."""
-        flights: list[_Flight] = self.__dict__.setdefault("_everyone", [])
+        flights: list[Flight] = self.__dict__.setdefault("_everyone", [])
         return flights
 
-    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> Flight:
         flight = super()._join(digests, now, patience, fresh=fresh)
         self.everyone.append(flight)
         return flight
@@ -112,7 +113,7 @@ class KeepsOvertaken(CachedKeyStore):
 class NeverJoins(CachedKeyStore):
     """Starts a load for every request."""
 
-    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> Flight:
         self._flights.pop(digests[0], None)
         return super()._join(digests, now, patience, fresh=fresh)
 
@@ -161,7 +162,7 @@ class UnknownWhenFailed(CachedKeyStore):
 class PatientForAll(CachedKeyStore):
     """Lets everybody join a load for as long as the most patient waits for it."""
 
-    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> Flight:
         flight = self._flights.get(digests[0])
         if flight is not None and not flight.detached and now - flight.started < flight.patience and not fresh:
             self._counters.joined += 1

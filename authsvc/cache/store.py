@@ -19,12 +19,12 @@ import asyncio
 import logging
 import random
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
+from authsvc.cache.entries import Answer, CacheSettings, Entry, Flight, Positives, targets_of
 from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
@@ -39,95 +39,6 @@ _TOUCH = 1.0
 
 _UNAVAILABLE = "keys cannot be checked right now"
 _OVERLOADED = "too many keys are being looked up"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheSettings:
-    """Bounds of the cache. Times are seconds."""
-
-    max_staleness: float = 60.0  # S: how long answers outlive the last word of the database
-    max_age: float = 300.0  # T: how long a record is used while the database answers
-    negative_age: float = 10.0
-    load_budget: float = 0.150  # below Envoy's default ext_authz timeout of 200 ms
-    keys: int = 50_000
-    negatives: int = 20_000
-    loads: int = 8  # at once
-    waiting: int = 256  # loads queued behind those
-    unknown_per_second: int = 200  # loads that may find nothing
-    tombstones: int = 10_000
-
-
-@dataclass(slots=True)
-class _Entry:
-    bearer: Bearer
-    expires: float
-    touched: float  # when it was last moved to the young end
-
-
-@dataclass(slots=True)
-class _Flight:
-    """One load in progress."""
-
-    digests: Sequence[Digest]
-    started: float
-    patience: float  # how long it may wait for its turn; whoever joins it is no more patient
-    proven: bool  # a key is cached under its digest, so it is no junk
-    task: asyncio.Task[_Answer] = field(init=False)
-    asked: bool = False  # the database has the question
-    detached: bool = False  # an invalidation came after its start: nobody new may join
-    superseded: bool = False  # a later load of the same digest was started: nothing of it is kept
-    least: int = 0  # the newest position that an overtaken load of the digest has answered as of
-
-
-_Answer = tuple[Bearer | None, Revision]  # what a load found, and as of when
-
-
-class _Positives(OrderedDict[Digest, _Entry]):
-    """
-    The LRU, the least recently used first, with an index from key and organization ids to their digests.
-
-    An `OrderedDict` itself, because `get` is then one atomic step that needs no lock, and because a
-    library's cache around one takes a quarter of what a key may take.
-    """
-
-    def __init__(self, size: int, counters: CacheCounters) -> None:
-        super().__init__()
-        self._size = size
-        # Most ids have one digest, and a set of one is large.
-        self.index: dict[str, Digest | set[Digest]] = {}
-        self._counters = counters
-
-    def under(self, target: str) -> tuple[Digest, ...]:
-        held = self.index.get(target, ())
-        return (held,) if isinstance(held, bytes) else tuple(held)
-
-    def enter(self, digest: Digest, entry: _Entry) -> None:
-        while len(self) >= self._size:
-            oldest, evicted = self.popitem(last=False)
-            self._counters.evictions += 1
-            self.unindex(oldest, evicted)
-        self[digest] = entry
-        for target in targets_of(entry.bearer.record):
-            held = self.index.setdefault(target, digest)
-            if isinstance(held, set):
-                held.add(digest)
-            elif held != digest:
-                self.index[target] = {held, digest}
-
-    def unindex(self, digest: Digest, entry: _Entry) -> None:
-        for target in targets_of(entry.bearer.record):
-            held = self.index.get(target)
-            if isinstance(held, set):
-                held.discard(digest)
-                if len(held) == 1:
-                    self.index[target] = held.pop()
-            elif held == digest:
-                del self.index[target]
-
-
-def targets_of(record: KeyRecord) -> tuple[str, str]:
-    """Return the ids whose changes concern a record."""
-    return record.id, record.organization_id
 
 
 class CachedKeyStore:
@@ -149,9 +60,9 @@ class CachedKeyStore:
         self._strict = settings.max_staleness < settings.load_budget  # what is under way may be too old to join
         self._counters = counters
         self._lock = threading.Lock()
-        self._found = _Positives(settings.keys, counters)
+        self._found = Positives(settings.keys, counters)
         self._absent: LRUCache[Digest, tuple[float, Revision]] = LRUCache(settings.negatives)
-        self._flights: dict[Digest, _Flight] = {}
+        self._flights: dict[Digest, Flight] = {}
         self._tombs: dict[str, int] = {}
         self._floor = 0  # every load must be at least this new; raised when tombstones overflow
         self._absent_floor = 0  # the same for what was not found
@@ -198,7 +109,7 @@ class CachedKeyStore:
             return ABSENT
         return None
 
-    def _touch(self, digest: Digest, entry: _Entry, now: float) -> None:
+    def _touch(self, digest: Digest, entry: Entry, now: float) -> None:
         with self._lock:
             if self._found.get(digest) is entry:
                 entry.touched = now
@@ -243,7 +154,7 @@ class CachedKeyStore:
             absent = self._absent.get(digest) if known is ABSENT else None
         return known if absent is not None and absent[1].reaches(at_least) else None
 
-    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> _Flight:
+    def _join(self, digests: Sequence[Digest], now: float, patience: float, *, fresh: bool) -> Flight:
         old = self._flights.get(digests[0])
         young = old is not None and not old.detached and now - old.started < self._settings.load_budget
         # What the database has not been asked yet, it will answer as of later than now.
@@ -256,13 +167,13 @@ class CachedKeyStore:
             raise UnavailableError(_OVERLOADED)
         if old is not None:
             old.superseded = True
-        flight = self._flights[digests[0]] = _Flight(digests, now, patience, proven)
+        flight = self._flights[digests[0]] = Flight(digests, now, patience, proven)
         flight.task = asyncio.create_task(self._load(flight))
         flight.task.add_done_callback(lambda _: self._landed(flight))
         self._running += 1
         return flight
 
-    async def _load(self, flight: _Flight) -> _Answer:
+    async def _load(self, flight: Flight) -> Answer:
         async with self._slots:
             sent = self._monotonic()
             if sent - flight.started >= flight.patience:
@@ -295,7 +206,7 @@ class CachedKeyStore:
             self._admit(flight.digests[0], loaded.as_of, bearer)
         return bearer, loaded.as_of
 
-    def _admits(self, flight: _Flight, sent: float, as_of: Revision) -> bool:
+    def _admits(self, flight: Flight, sent: float, as_of: Revision) -> bool:
         young = self._monotonic() - flight.started < self._settings.load_budget
         return young and as_of.epoch == self._epoch and sent > self._since and as_of.seq >= flight.least
 
@@ -326,9 +237,9 @@ class CachedKeyStore:
             self._drop(digest)
             # A spread, so that records loaded together do not all expire together.
             age = self._settings.max_age * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-            self._found.enter(digest, _Entry(bearer, now + age, now))
+            self._found.enter(digest, Entry(bearer, now + age, now))
 
-    def _landed(self, flight: _Flight) -> None:
+    def _landed(self, flight: Flight) -> None:
         self._running -= 1
         if self._flights.get(flight.digests[0]) is flight:
             del self._flights[flight.digests[0]]
@@ -400,7 +311,7 @@ class CachedKeyStore:
             self._head, self._heard = position.seq, now
 
     def _flush(self, floor: int) -> None:
-        self._found = _Positives(self._settings.keys, self._counters)
+        self._found = Positives(self._settings.keys, self._counters)
         self._absent.clear()
         self._tombs.clear()
         self._floor = max(self._floor, floor)

@@ -17,7 +17,7 @@ S, T = 60.0, 300.0
 @pytest.fixture(autouse=True)
 def no_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let records live for exactly T where a test does not say otherwise."""
-    monkeypatch.setattr("authsvc.cache.random.uniform", lambda low, high: (low + high) / 2)
+    monkeypatch.setattr("authsvc.cache.store.random.uniform", lambda low, high: (low + high) / 2)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_ages_are_spread(world: World, monkeypatch: pytest.MonkeyPatch, edge: fl
         spans.append((low, high))
         return edge
 
-    monkeypatch.setattr("authsvc.cache.random.uniform", draw)
+    monkeypatch.setattr("authsvc.cache.store.random.uniform", draw)
     kept = world.load(0)
     world.advance(T * edge - 0.001)
     world.confirm()
