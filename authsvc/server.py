@@ -145,7 +145,7 @@ def _metrics(address: Address | None) -> Metrics:
 def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> Parts:
     clock, limiter = DatabaseClock(), LocalLimiter()
     pepper_set, administration = peppers.read(settings.pepper_file), admin_api()
-    store = SqlStore.open(url)
+    store = SqlStore.open(url, pepper_set)
     apis = {**config.apis.by_name, administration.name: administration}
 
     def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:

@@ -30,10 +30,10 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 async def initialize(settings: Settings, *, as_json: bool) -> None:
     """Bring everything a first start needs into being, and leave alone what is there."""
     _make_home(settings.home)
-    store = SqlStore.open(_database(settings))
+    url = _database(settings)
+    pepper_set = _peppers(settings.pepper_file, used=await first_start.has_peppers(url))
+    store = SqlStore.open(url, pepper_set)
     try:
-        await migrate.require(store.database)
-        pepper_set = _peppers(settings.pepper_file, used=await first_start.has_peppers(store.database))
         await store.verify_peppers(pepper_set)
         if await first_start.has_keys(store.database, ADMIN_API):
             _tell_nothing(settings, as_json=as_json)

@@ -26,9 +26,10 @@ from authsvc.domain.errors import (
 from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.database import Change, Database, Effect, Event, Target
+from authsvc.stores.database import Change, Database, Effect, Target
 from authsvc.stores.faults import is_orphan, is_taken
 from authsvc.stores.tables import keys, organizations
+from authsvc.stores.trail import Event
 
 NO_KEY = "there is no such key"
 NO_ORGANIZATION = "there is no such organization"

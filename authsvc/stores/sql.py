@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from sqlalchemy import RowMapping
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
+from authsvc.domain.audit import AuditKeys
 from authsvc.domain.errors import NotFoundError, UnavailableError
 from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.keys import Micros, Revision
@@ -17,14 +17,9 @@ from authsvc.domain.updating import Update
 from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, OrganizationUpdate, Recalled
 from authsvc.stores import changes, mutations, peppers, queries, rows, usage
-from authsvc.stores.database import Database
+from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
-
-
-def system_micros() -> Micros:
-    """Return this machine's time of day."""
-    return time.time_ns() // 1000
 
 
 class SqlStore:
@@ -39,9 +34,9 @@ class SqlStore:
         self._load = queries.load_statement(postgresql=database.postgresql)
 
     @classmethod
-    def open(cls, url: str, now: Callable[[], Micros] = system_micros) -> SqlStore:
-        """Build the store of a database URL; nothing is connected until it is asked."""
-        return cls(Database(open_engine(url), now))
+    def open(cls, url: str, accepted: PepperSet, now: Callable[[], Micros] = system_micros) -> SqlStore:
+        """Build the store of a database URL and its peppers; nothing is connected until it is asked."""
+        return cls(Database(open_engine(url), now, AuditKeys(accepted)))
 
     async def close(self) -> None:
         """Close every connection."""

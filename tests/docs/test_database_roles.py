@@ -14,6 +14,7 @@ from authsvc.domain.administration import Actor
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
 from tests.docs.markdown import only
+from tests.support.fakes import PEPPERS
 from tests.support.postgres import MissingPostgresError, own_postgres
 from tests.support.stored import new_organization
 
@@ -48,7 +49,7 @@ def test_the_service_can_work(url: str) -> None:
     """Its role reads the schema, changes data and hears of positions."""
 
     async def work() -> tuple[str, int]:
-        store = SqlStore.open(url.format(role="authsvc"))
+        store = SqlStore.open(url.format(role="authsvc"), PEPPERS)
         try:
             await migrate.require(store.database)
             changed = await store.create_organization(new_organization(), ACTOR)

@@ -105,7 +105,7 @@ async def running_administration(
     admits: Callable[[Any], bool] | None = None,
 ) -> AsyncIterator[AdminServer]:
     """Serve on a port of its own; `register` may add what is not ours."""
-    store, clock = SqlStore.open(url), DatabaseClock()
+    store, clock = SqlStore.open(url, PEPPERS), DatabaseClock()
     apis = Apis([product or shop(), admin_api()])
 
     def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:

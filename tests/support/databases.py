@@ -23,6 +23,7 @@ from psycopg import sql
 
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
+from tests.support.fakes import PEPPERS
 from tests.support.postgres import MissingPostgresError, Server, running_postgres
 
 DIALECTS = ("sqlite", "postgresql")
@@ -95,7 +96,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 @pytest_asyncio.fixture
 async def store(database_url: str) -> AsyncIterator[SqlStore]:
     """Give the store of `database_url`."""
-    opened = SqlStore.open(database_url)
+    opened = SqlStore.open(database_url, PEPPERS)
     yield opened
     await opened.close()
 

@@ -16,6 +16,7 @@ from authsvc.domain.administration import Changed, Key
 from authsvc.domain.errors import UnavailableError
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
+from tests.support.fakes import PEPPERS
 from tests.support.stored import (
     ACTOR,
     ASKED,
@@ -174,7 +175,7 @@ async def test_a_role_without_the_right_to_the_trail_changes_nothing(postgres_ur
     with psycopg.connect(postgres_url, autocommit=True) as owner:
         owner.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
         owner.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {}").format(name))
-        service = SqlStore.open(postgres_url.replace("postgres@", f"{name.as_string(owner).strip(chr(34))}@"))
+        service = SqlStore.open(postgres_url.replace("postgres@", f"{name.as_string(owner).strip(chr(34))}@"), PEPPERS)
         try:
             await furnish(service)
             owner.execute(sql.SQL("REVOKE INSERT ON audit_events FROM {}").format(name))
@@ -269,7 +270,7 @@ def watched(store: SqlStore) -> list[str]:
 @pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO])
 async def test_the_lock_is_held_for_two_round_trips(postgres_url: str, mutation: Mutation) -> None:
     """Behind the position come one statement and the commit: everyone else waits that long."""
-    store = SqlStore.open(postgres_url)
+    store = SqlStore.open(postgres_url, PEPPERS)
     try:
         await furnish(store)
         statements = watched(store)
@@ -296,7 +297,7 @@ async def test_a_read_is_one_statement(store: SqlStore) -> None:
 
 async def test_the_doorbell_rings_on_commit(postgres_url: str) -> None:
     """Followers on PostgreSQL are told the position of every change, and of none that failed."""
-    store = SqlStore.open(postgres_url)
+    store = SqlStore.open(postgres_url, PEPPERS)
     try:
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as follower:
             await follower.execute("LISTEN authsvc")
