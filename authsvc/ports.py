@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.api import Api
+from authsvc.domain.audit import AuditEvent, Outcome
 from authsvc.domain.decision import Bearer, Sender
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
@@ -201,6 +202,45 @@ class KeyFilter:
     expires_before: Micros | None = None
     last_used_before: Micros | None = None  # has been used, and not since
     unused: bool = False  # has never been used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which events to list, and which way; empty text and None do not restrict."""
+
+    organization_id: str = ""
+    actor_key_id: str = ""
+    actor_organization_id: str = ""
+    action: str = ""
+    target_kind: str = ""
+    target_id: str = ""
+    request_id: str = ""
+    outcome: Outcome | None = None
+    start: Micros | None = None  # included
+    end: Micros | None = None  # excluded
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What an authenticated caller was not let do, and why."""
+
+    actor: Actor
+    action: str
+    target_kind: str
+    target_id: str  # as the caller wrote it, where that is an id at all; else empty
+    reason: str
+    count: int = 1  # how many alike it stands for
+
+
+class AuditStore(Protocol):
+    """The audit trail. Every failure is an `UnavailableError`."""
+
+    async def list_audit_events(self, where: AuditFilter, limit: int, after: int | None) -> Page[AuditEvent]:
+        """Return events in the order of their positions, or against it, those behind the position `after`."""
+
+    async def write_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Write down what was refused, in a transaction of its own."""
 
 
 class Registry(Protocol):

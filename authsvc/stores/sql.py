@@ -9,14 +9,25 @@ from functools import lru_cache
 from sqlalchemy import RowMapping
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
-from authsvc.domain.audit import AuditKeys
+from authsvc.domain.audit import AuditEvent, AuditKeys
+from authsvc.domain.audit_check import Anchor, Report
 from authsvc.domain.errors import NotFoundError, UnavailableError
 from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.domain.usage import Batch, UsageQuery, UsageSum
-from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, OrganizationUpdate, Recalled
-from authsvc.stores import changes, mutations, peppers, queries, rows, usage
+from authsvc.ports import (
+    AuditFilter,
+    Head,
+    KeyFilter,
+    Loaded,
+    NewKey,
+    NewOrganization,
+    OrganizationUpdate,
+    Recalled,
+    Refusal,
+)
+from authsvc.stores import audit, changes, mutations, peppers, queries, rows, usage
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -24,7 +35,7 @@ from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
 
 class SqlStore:
     """
-    The store of `ports.KeyStore`, `ports.Registry` and `ports.UsageStore`.
+    The store of `ports.KeyStore`, `ports.Registry`, `ports.AuditStore` and `ports.UsageStore`.
 
     `now` is the time on SQLite, which runs in this process; PostgreSQL has its own.
     """
@@ -152,6 +163,22 @@ class SqlStore:
     async def recall(self, actor: Actor) -> Recalled | None:
         """Return what the actor did under this request id in the last 24 hours."""
         return await self.database.run(changes.recall(self.database, actor))
+
+    async def list_audit_events(self, where: AuditFilter, limit: int, after: int | None) -> Page[AuditEvent]:
+        """Return events in the order of their positions, or against it, those behind the position `after`."""
+        return await self.database.run(audit.events(self.database, where, limit, after))
+
+    async def write_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Write down what was refused, in a transaction of its own."""
+        await self.database.run(audit.write_refusals(self.database, refusals))
+
+    async def verify_audit(self, accepted: PepperSet, anchor: Anchor | None) -> Report:
+        """Look at every event of the trail."""
+        return await self.database.run(audit.verify(self.database, accepted, anchor))
+
+    async def prune_audit(self, kept: Micros) -> int:
+        """Remove the events that are older than so many microseconds; return how many."""
+        return await self.database.run(audit.prune(self.database, kept))
 
     async def write_usage(self, batch: Batch) -> None:
         """Add the counts of a batch and set last uses, once."""
