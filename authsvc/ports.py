@@ -233,6 +233,10 @@ class Refusal:
     count: int = 1  # how many alike it stands for
 
 
+def unnoted(_: Refusal) -> None:
+    """Take refusals where nobody writes them down."""
+
+
 class AuditStore(Protocol):
     """The audit trail. Every failure is an `UnavailableError`."""
 

@@ -37,7 +37,7 @@ SERVICES = [
     )
 ]
 METHODS = {f"/{service.full_name}/{method.name}": method for service in SERVICES for method in service.methods}
-REGISTERED = [path for path in METHODS if "Audit" not in path]
+REGISTERED = list(METHODS)
 UNARY = [path for path in REGISTERED if not METHODS[path].client_streaming]
 NOT_BUILT = ["/authsvc.v1.KeyService/BulkRevokeKeys"]
 CANARY = "canary-5fd2"
