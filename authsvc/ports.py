@@ -297,8 +297,10 @@ class Registry(Protocol):
     ) -> Changed[Organization]:
         """Delete an organization without a key that lives or will, else `FailedPreconditionError`."""
 
-    async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
-        """Store a key of an existing organization that is not deleted."""
+    async def create_key(
+        self, new: NewKey, actor: Actor, *, action: str = "key.create", reason: str = ""
+    ) -> Changed[Key]:
+        """Store a key of an existing organization that is not deleted; the trail calls it `action`."""
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""

@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from authsvc.cli import check, configuration, database, key_changes, keys, organization_changes, organizations, usage
+from authsvc.cli import (
+    administrators,
+    audit,
+    check,
+    configuration,
+    database,
+    key_changes,
+    keys,
+    organization_changes,
+    organizations,
+    usage,
+)
 from authsvc.cli.errors import REFUSED, USAGE, CommandError
 
 _INTERRUPTED = 130
@@ -80,7 +91,9 @@ keys.app.command()(key_changes.rotate)
 keys.app.command()(key_changes.delete)
 app.add_typer(organizations.app, name="org")
 app.add_typer(keys.app, name="key")
+app.add_typer(audit.app, name="audit")
 app.add_typer(usage.app, name="usage")
+app.add_typer(administrators.app, name="admin")
 app.command()(check.check)
 
 

@@ -107,9 +107,9 @@ async def reinstate_organization(
     return _standing(found, _ACTIVE)
 
 
-async def create_key(database: Database, new: NewKey, actor: Actor) -> Changed[Key]:
+async def create_key(database: Database, new: NewKey, actor: Actor, action: str, reason: str) -> Changed[Key]:
     """Store a key."""
-    event = created(new)
+    event = created(new, action, reason)
     with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
         async with database.change(actor) as change:
             effect = insert(keys).values(**key_values(new), **key_birth(new, change, actor))
@@ -267,17 +267,17 @@ def organization_target(id_: str) -> Target:
     return Target(kind="organization", key_id=None, organization_id=id_)
 
 
-def created(new: NewKey) -> Event:
+def created(new: NewKey, action: str = "key.create", reason: str = "") -> Event:
     """Return what the trail says of a new key."""
     instants = {name: rows.instant_text(getattr(new, name)) for name in ("not_before", "expires_at")}
     return Event(
-        action="key.create",
+        action=action,
         target_kind="key",
         target_id=new.id,
         organization_id=new.organization_id,
         before=None,
         after=key_values(new) | instants,
-        reason="",
+        reason=reason,
     )
 
 

@@ -109,9 +109,11 @@ class SqlStore:
         """Delete an organization without a key that lives or will; deleting it again changes nothing."""
         return await self.database.run(changes.delete_organization(self.database, organization_id, reason, actor, etag))
 
-    async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
-        """Store a key of an existing organization that is not deleted."""
-        return await self.database.run(mutations.create_key(self.database, new, actor))
+    async def create_key(
+        self, new: NewKey, actor: Actor, *, action: str = "key.create", reason: str = ""
+    ) -> Changed[Key]:
+        """Store a key of an existing organization that is not deleted; the trail calls it `action`."""
+        return await self.database.run(mutations.create_key(self.database, new, actor, action, reason))
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""

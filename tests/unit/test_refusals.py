@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from authsvc.domain.errors import UnavailableError
 from authsvc.ports import AuditFilter, Refusal
 from authsvc.refusals import BURST, BURST_OF_ALL, MERGED, MERGED_EVERY, WAITING, Refusals
 from authsvc.telemetry import AuditCounters
+from tests.support.doors import until
 from tests.support.fakes import FakeClock
 from tests.support.stored import ACTOR, key_id
 
@@ -170,9 +170,7 @@ async def test_what_is_left_is_written_at_the_end(monkeypatch: pytest.MonkeyPatc
     scene.trail.broken = 1
     async with scene.refusals.running():
         scene.flood(1)
-        async with asyncio.timeout(10):
-            while not scene.trail.written:
-                await asyncio.sleep(0.001)
+        await until(lambda: bool(scene.trail.written))
         scene.flood(BURST + 5)
 
     assert sum(refusal.count for batch in scene.trail.written for refusal in batch) in (BURST + 5, BURST + 6)

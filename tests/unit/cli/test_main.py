@@ -30,6 +30,11 @@ COMMANDS = [
     ("key", "show"),
     ("key", "revoke"),
     ("key", "identify"),
+    ("audit", "list"),
+    ("audit", "export"),
+    ("audit", "verify"),
+    ("audit", "prune"),
+    ("admin", "recover"),
 ]
 
 
