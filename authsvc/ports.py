@@ -322,6 +322,21 @@ class Registry(Protocol):
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
 
+    async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
+        """Return those of the keys that are there and not deleted."""
+
+    async def count_keys(self, where: KeyFilter) -> int:
+        """Return how many keys a filter selects."""
+
+    async def bulk_revoke_keys(self, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+        """Revoke keys at one position, with one event; `ConflictError` when any is revoked or deleted meanwhile."""
+
+    async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
+        """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
+
+    async def position(self) -> Revision:
+        """Return the end of the change log."""
+
     async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
         """Change a key that is neither revoked nor deleted."""
 

@@ -16,6 +16,7 @@ import typer
 from authsvc.cli import (
     administrators,
     audit,
+    bulk_revoke,
     check,
     configuration,
     database,
@@ -89,6 +90,7 @@ organizations.app.command()(organization_changes.delete)
 keys.app.command()(key_changes.update)
 keys.app.command()(key_changes.rotate)
 keys.app.command()(key_changes.delete)
+keys.app.command()(bulk_revoke.bulk_revoke)
 app.add_typer(organizations.app, name="org")
 app.add_typer(keys.app, name="key")
 app.add_typer(audit.app, name="audit")

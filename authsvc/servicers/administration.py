@@ -38,6 +38,7 @@ from authsvc.servicers.page_tokens import PageTokens
 from authsvc.servicers.usage import UsageServicer
 from authsvc.telemetry import AuditCounters
 from authsvc.usecases.administer import Administer
+from authsvc.usecases.bulk_revoke_keys import BulkRevokeKeys
 from authsvc.usecases.create_key import CreateKey, Mint
 from authsvc.usecases.create_organization import CreateOrganization
 from authsvc.usecases.delete_key import DeleteKey
@@ -109,6 +110,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
                 update=UpdateKey(registry, cache, apis, clock),
                 rotate=RotateKey(registry, cache, apis, minting, clock),
                 revoke=RevokeKey(registry, cache, apis, clock),
+                bulk_revoke=BulkRevokeKeys(registry, cache, apis, clock),
                 delete=DeleteKey(registry, cache, apis, clock),
             ),
             clock,

@@ -36,6 +36,7 @@ from authsvc.domain.errors import AlreadyExistsError, StartupError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
+from authsvc.stores.given import given
 from authsvc.stores.tables import auth_change, change_head, idempotency
 from authsvc.stores.trail import Event, Trail, of_one
 
@@ -81,18 +82,24 @@ class Change:
         self._connection = connection
 
     async def write(
-        self, effect: Effect, events: Sequence[Event], targets: Sequence[Target], also: Sequence[Insert] = ()
+        self,
+        effect: Effect,
+        events: Sequence[Event],
+        targets: Sequence[Target],
+        also: Sequence[Insert] = (),
+        *,
+        about: str | None = None,
     ) -> Sequence[RowMapping]:
         """
         Write the effect, its audit rows and its change rows; return the rows the effect touched.
 
         On PostgreSQL all of it is one statement. With the commit that makes two round trips while
         everyone else waits for the position. A retry of the request is answered with what the first
-        event is about.
+        event is about, or `about`.
         """
         told = self._trail.rows(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
         records = (*also, told, self._trail.head(), self._change_rows(targets))
-        noted = self._note(events[0].target_id) if self._actor.request_id and self._actor.body else None
+        noted = self._note(about or events[0].target_id) if self._actor.request_id and self._actor.body else None
         if self._connection.dialect.name == _POSTGRESQL:
             effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
             if noted is not None:
@@ -130,18 +137,16 @@ class Change:
 
     def _change_rows(self, targets: Sequence[Target]) -> Insert:
         rows = [
-            {
-                "seq": self.revision.seq,
-                "ordinal": ordinal,
-                "kind": target.kind,
-                "key_id": target.key_id,
-                "organization_id": target.organization_id,
-                "at": self.now,
-            }
+            (self.revision.seq, ordinal, target.kind, target.key_id, target.organization_id, self.now)
             for ordinal, target in enumerate(targets)
         ]
-        # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
-        return insert(auth_change).values(rows if len(rows) > 1 else rows[0])
+        if len(rows) > 1:
+            # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
+            postgresql_ = self._connection.dialect.name == _POSTGRESQL
+            return insert(auth_change).from_select(
+                auth_change.c.keys(), select(given(postgresql_, auth_change.c, rows))
+            )
+        return insert(auth_change).values(rows[0])
 
 
 class Database:

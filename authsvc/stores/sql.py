@@ -27,7 +27,7 @@ from authsvc.ports import (
     Recalled,
     Refusal,
 )
-from authsvc.stores import audit, changes, mutations, peppers, queries, rows, usage
+from authsvc.stores import audit, bulk, changes, mutations, peppers, queries, rows, usage
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -149,6 +149,26 @@ class SqlStore:
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
         return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag))
+
+    async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
+        """Return those of the keys that are there and not deleted."""
+        return await self.database.run(bulk.found(self.database, key_ids))
+
+    async def count_keys(self, where: KeyFilter) -> int:
+        """Return how many keys a filter selects."""
+        return await self.database.run(bulk.count(self.database, where))
+
+    async def bulk_revoke_keys(self, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+        """Revoke keys at one position, with one event; `ConflictError` when any is revoked or deleted meanwhile."""
+        return await self.database.run(bulk.revoke(self.database, ending, reason, actor))
+
+    async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
+        """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
+        return await self.database.run(bulk.revoked(self.database, about))
+
+    async def position(self) -> Revision:
+        """Return the end of the change log."""
+        return (await self.head()).revision
 
     async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
         """Change a key that is neither revoked nor deleted."""

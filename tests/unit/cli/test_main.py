@@ -30,6 +30,7 @@ COMMANDS = [
     ("key", "show"),
     ("key", "revoke"),
     ("key", "identify"),
+    ("key", "bulk-revoke"),
     ("audit", "list"),
     ("audit", "export"),
     ("audit", "verify"),
