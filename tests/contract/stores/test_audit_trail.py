@@ -137,11 +137,11 @@ async def reseal(store: SqlStore, url: str) -> None:
 
 
 @pytest_asyncio.fixture
-async def aged(filled: SqlStore, database_url: str) -> SqlStore:
-    """The same, with four events that are 100 days old."""
+async def aged(filled: SqlStore, maintenance: SqlStore, database_url: str) -> SqlStore:
+    """The same, with four events that are 100 days old, for whoever may remove them."""
     age(database_url, "<= 4", 100)
     await reseal(filled, database_url)
-    return filled
+    return maintenance
 
 
 async def test_what_was_kept_long_enough_goes(aged: SqlStore, database_url: str) -> None:
@@ -234,9 +234,9 @@ async def test_less_than_a_day_is_a_mistake(aged: SqlStore) -> None:
         await aged.prune_audit(DAY - 1)
 
 
-async def test_pruning_while_others_write_and_verify(aged: SqlStore) -> None:
+async def test_pruning_while_others_write_and_verify(aged: SqlStore, filled: SqlStore) -> None:
     """Everybody gets their turn, and the chain holds."""
-    writing = [aged.create_organization(new_organization(number), ACTOR) for number in range(10, 20)]
+    writing = [filled.create_organization(new_organization(number), ACTOR) for number in range(10, 20)]
 
     done = await asyncio.gather(aged.prune_audit(90 * DAY), aged.verify_audit(PEPPERS, None), *writing)
 
