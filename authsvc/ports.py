@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.api import Api
+from authsvc.domain.audit import AuditEvent, Outcome
 from authsvc.domain.decision import Bearer, Sender
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
@@ -203,6 +204,49 @@ class KeyFilter:
     unused: bool = False  # has never been used
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which events to list, and which way; empty text and None do not restrict."""
+
+    organization_id: str = ""
+    actor_key_id: str = ""
+    actor_organization_id: str = ""
+    action: str = ""
+    target_kind: str = ""
+    target_id: str = ""
+    request_id: str = ""
+    outcome: Outcome | None = None
+    start: Micros | None = None  # included
+    end: Micros | None = None  # excluded
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What an authenticated caller was not let do, and why."""
+
+    actor: Actor
+    action: str
+    target_kind: str
+    target_id: str  # as the caller wrote it, where that is an id at all; else empty
+    reason: str
+    count: int = 1  # how many alike it stands for
+
+
+def unnoted(_: Refusal) -> None:
+    """Take refusals where nobody writes them down."""
+
+
+class AuditStore(Protocol):
+    """The audit trail. Every failure is an `UnavailableError`."""
+
+    async def list_audit_events(self, where: AuditFilter, limit: int, after: int | None) -> Page[AuditEvent]:
+        """Return events in the order of their positions, or against it, those behind the position `after`."""
+
+    async def write_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Write down what was refused, in a transaction of its own."""
+
+
 class Registry(Protocol):
     """
     Organizations and keys, for administration.
@@ -253,8 +297,10 @@ class Registry(Protocol):
     ) -> Changed[Organization]:
         """Delete an organization without a key that lives or will, else `FailedPreconditionError`."""
 
-    async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
-        """Store a key of an existing organization that is not deleted."""
+    async def create_key(
+        self, new: NewKey, actor: Actor, *, action: str = "key.create", reason: str = ""
+    ) -> Changed[Key]:
+        """Store a key of an existing organization that is not deleted; the trail calls it `action`."""
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""
@@ -275,6 +321,21 @@ class Registry(Protocol):
         self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = ""
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
+
+    async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
+        """Return those of the keys that are there and not deleted."""
+
+    async def count_keys(self, where: KeyFilter) -> int:
+        """Return how many keys a filter selects."""
+
+    async def bulk_revoke_keys(self, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+        """Revoke keys at one position, with one event; `ConflictError` when any is revoked or deleted meanwhile."""
+
+    async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
+        """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
+
+    async def position(self) -> Revision:
+        """Return the end of the change log."""
 
     async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
         """Change a key that is neither revoked nor deleted."""

@@ -28,6 +28,7 @@ from authsvc.listeners import options, sockets, standard
 from authsvc.listeners.fast import FastListener
 from authsvc.listeners.standard import PeerCheck
 from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
+from authsvc.refusals import Refusals
 from authsvc.servicers.administration import add_admin_services, admin_services, new_id
 from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
@@ -36,7 +37,7 @@ from authsvc.servicers.method import Method
 from authsvc.stores import migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
-from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
+from authsvc.telemetry import AuditCounters, CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
 from authsvc.telemetry.exporters import Metrics
 from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
@@ -74,6 +75,8 @@ class Parts:
     authorize: Authorize
     usage: Recorder
     flusher: Flusher
+    refusals: Refusals
+    audit: AuditCounters
 
     def stale(self) -> bool:
         """Whether the database has been silent for long enough to say so."""
@@ -105,6 +108,7 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await health.start()
         await heartbeat.first()
         await stack.enter_async_context(parts.flusher.running())
+        await stack.enter_async_context(parts.refusals.running())
         data = _data_plane(config, settings, parts, health, exported, claims)
         admin, admin_address = _admin_server(config, settings, parts)
         stop = asyncio.Event()
@@ -145,7 +149,7 @@ def _metrics(address: Address | None) -> Metrics:
 def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> Parts:
     clock, limiter = DatabaseClock(), LocalLimiter()
     pepper_set, administration = peppers.read(settings.pepper_file), admin_api()
-    store = SqlStore.open(url)
+    store = SqlStore.open(url, pepper_set)
     apis = {**config.apis.by_name, administration.name: administration}
 
     def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:
@@ -158,6 +162,8 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
     used = UsageCounters()
     recorder = Recorder(clock.now, used)
     metrics.observe_usage(exported.meter, used, recorder.__len__)
+    audit = AuditCounters()
+    metrics.observe_audit(exported.meter, audit)
     return Parts(
         apis=config.apis,
         admin_api=administration,
@@ -169,6 +175,8 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         authorize=Authorize(cache, pepper_set, limiter, clock),
         usage=recorder,
         flusher=Flusher(recorder, store, clock, new_id, used),
+        refusals=Refusals(store, clock.monotonic, audit),
+        audit=audit,
     )
 
 
@@ -236,6 +244,7 @@ def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grp
     services = admin_services(
         registry=parts.store,
         usage=parts.store,
+        audit=parts.store,
         cache=parts.cache,
         peppers=parts.pepper_set,
         apis=Apis([*parts.apis.by_name.values(), parts.admin_api]),
@@ -244,6 +253,8 @@ def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grp
         stale=parts.stale,
         admits=_peer_check(config.admin),
         record=parts.usage.record,
+        note=parts.refusals.note,
+        counters=parts.audit,
     )
     server = standard.new_server(options.ADMIN, (services.access,))
     add_admin_services(server, services)

@@ -14,6 +14,7 @@ from authsvc.domain.hashing import Digest
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import scratch_database
+from tests.support.fakes import PEPPERS
 from tests.support.postgres import running_postgres
 
 FEW, MANY = 10_000, 1_000_000
@@ -69,7 +70,7 @@ def _fill(url: str, keys: int) -> None:
 
 
 async def _measure(urls: Sequence[str], rounds: int) -> list[float]:
-    stores = [SqlStore.open(url) for url in urls]
+    stores = [SqlStore.open(url, PEPPERS) for url in urls]
     digests = [_some_digests(url) for url in urls]
     costs: list[list[float]] = [[] for _ in urls]
     try:

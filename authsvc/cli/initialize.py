@@ -1,4 +1,4 @@
-"""The steps of `authsvc init`. It may be interrupted after any of them, and run again."""
+"""The steps of `authsvc init`, which may be interrupted and run again, and of `authsvc admin recover`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from authsvc_client.v1.key_service_pb2 import CreateKeyResponse
 
 from authsvc.cli import output
+from authsvc.cli.local import opened
 from authsvc.cli.secrets import read_private_key, write_private
 from authsvc.clock import DatabaseClock
 from authsvc.config import Settings, admin_api, peppers
+from authsvc.domain import inputs
 from authsvc.domain.administration import ADMIN_API, Changed, Key
 from authsvc.domain.errors import AlreadyExistsError, StartupError
 from authsvc.domain.hashing import PepperSet
@@ -30,10 +32,10 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 async def initialize(settings: Settings, *, as_json: bool) -> None:
     """Bring everything a first start needs into being, and leave alone what is there."""
     _make_home(settings.home)
-    store = SqlStore.open(_database(settings))
+    url = _database(settings)
+    pepper_set = _peppers(settings.pepper_file, used=await first_start.has_peppers(url))
+    store = SqlStore.open(url, pepper_set)
     try:
-        await migrate.require(store.database)
-        pepper_set = _peppers(settings.pepper_file, used=await first_start.has_peppers(store.database))
         await store.verify_peppers(pepper_set)
         if await first_start.has_keys(store.database, ADMIN_API):
             _tell_nothing(settings, as_json=as_json)
@@ -57,6 +59,26 @@ async def _first_key(settings: Settings, store: SqlStore, pepper_set: PepperSet)
         return secret, await first(secret)
     except AlreadyExistsError:
         raise StartupError("another init has made the key at the same moment; it is in admin.key") from None
+
+
+async def recover(file: Path | None, reason: str, *, as_json: bool) -> None:
+    """Make another administrator key, in a database that had one."""
+    inputs.reason(reason)
+    async with opened() as local:
+        if not await first_start.has_keys(local.store.database, ADMIN_API):
+            raise StartupError("there never was an administrator key here; run `authsvc init`")
+        path = file or local.settings.admin_key_file
+        made = Initialize(local.store, admin_api(), mint(local.peppers), DatabaseClock())
+        secret = made.draw()
+        # The file comes first, as in `init`; a file that is there may be somebody's only copy of a key.
+        write_private(path, secret)
+        changed = await made.recover(secret, reason)
+    if as_json:
+        _tell_json(secret, changed)
+        return
+    output.say(f"new administrator key: {secret.reveal()}")
+    output.say(f"kept in {path}")
+    output.note("It is shown this once. Next: revoke the lost one with `authsvc key revoke`")
 
 
 def _make_home(home: Path) -> None:
@@ -101,9 +123,13 @@ def _tell_nothing(settings: Settings, *, as_json: bool) -> None:
 
 def _tell(settings: Settings, secret: Secret, changed: Changed[Key], *, as_json: bool) -> None:
     if as_json:
-        message = wire.key_message(changed.value, changed.value.created_at)
-        output.print_json(CreateKeyResponse(key=message, secret=secret.reveal(), revision=str(changed.revision)))
+        _tell_json(secret, changed)
         return
     output.say(f"first administrator key: {secret.reveal()}")
     output.say(f"kept in {settings.admin_key_file}, where the other commands find it")
     output.note("It is shown this once. Next: `authsvc serve`")
+
+
+def _tell_json(secret: Secret, changed: Changed[Key]) -> None:
+    message = wire.key_message(changed.value, changed.value.created_at)
+    output.print_json(CreateKeyResponse(key=message, secret=secret.reveal(), revision=str(changed.revision)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authsvc.cli import key_filters
 from authsvc.cli.options import AnyNetwork, AsJson, Etag, Labels, Networks, Reason, SecretFile, SecretOnly
 
 if TYPE_CHECKING:
@@ -81,22 +82,16 @@ def create(  # noqa: PLR0913 - one parameter a flag
 @app.command("list")
 def list_(  # noqa: PLR0913 - one parameter a flag
     *,
-    api: Annotated[str, typer.Option("--api", help="Of this API only.")] = "",
-    organization: Annotated[str, typer.Option("--org", help="Of this organization only; id or name.")] = "",
-    kind: Annotated[str, typer.Option("--kind", help="Of this kind only.")] = "",
-    environment: Annotated[str, typer.Option("--environment", help="Of this environment only.")] = "",
-    status: Annotated[
-        list[str] | None, typer.Option("--status", help="Of this status, such as active or revoked; repeat it.")
-    ] = None,
-    name_prefix: Annotated[str, typer.Option("--name-prefix", help="Whose name begins like this.")] = "",
-    older_than: Annotated[str | None, typer.Option("--older-than", help="Created longer ago, such as 365d.")] = None,
-    expires_within: Annotated[
-        str | None, typer.Option("--expires-within", help="That end within this time, or have, such as 30d.")
-    ] = None,
-    unused_for: Annotated[
-        str | None, typer.Option("--unused-for", help="Used, but not for this long, such as 90d.")
-    ] = None,
-    unused: Annotated[bool, typer.Option("--unused", help="Never used.")] = False,
+    api: key_filters.Api = "",
+    organization: key_filters.Organization = "",
+    kind: key_filters.Kind = "",
+    environment: key_filters.Environment = "",
+    status: key_filters.Status = None,
+    name_prefix: key_filters.NamePrefix = "",
+    older_than: key_filters.OlderThan = None,
+    expires_within: key_filters.ExpiresWithin = None,
+    unused_for: key_filters.UnusedFor = None,
+    unused: key_filters.Unused = False,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -104,25 +99,25 @@ def list_(  # noqa: PLR0913 - one parameter a flag
 
     Example: authsvc key list --api shop --org "Acme GmbH" --status active --expires-within 30d
     """
-    from authsvc_client.v1.key_service_pb2 import KeyFilter, ListKeysRequest, ListKeysResponse
+    from authsvc_client.v1.key_service_pb2 import ListKeysRequest, ListKeysResponse
     from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
 
-    from authsvc.cli import output, values
+    from authsvc.cli import output
     from authsvc.cli.client import Client
 
-    statuses = [values.key_status(name) for name in status or ()]
     client = Client.from_environment()
     stub = client.stub(KeyServiceStub)
-    where = KeyFilter(
+    where = key_filters.key_filter(
+        client,
         api=api,
-        organization_id=client.organization_id(organization),
+        organization=organization,
         kind=kind,
         environment=environment,
-        statuses=statuses,
+        status=status,
         name_prefix=name_prefix,
-        created_before=None if older_than is None else values.ago(older_than, "--older-than"),
-        expires_before=None if expires_within is None else values.ahead(expires_within, "--expires-within"),
-        last_used_before=None if unused_for is None else values.ago(unused_for, "--unused-for"),
+        older_than=older_than,
+        expires_within=expires_within,
+        unused_for=unused_for,
         unused=unused,
     )
     request, everything = ListKeysRequest(filter=where, page_size=1000), ListKeysResponse()

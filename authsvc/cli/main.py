@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from authsvc.cli import check, configuration, database, key_changes, keys, organization_changes, organizations, usage
+from authsvc.cli import (
+    administrators,
+    audit,
+    bulk_revoke,
+    check,
+    configuration,
+    database,
+    key_changes,
+    keys,
+    organization_changes,
+    organizations,
+    usage,
+)
 from authsvc.cli.errors import REFUSED, USAGE, CommandError
 
 _INTERRUPTED = 130
@@ -92,9 +104,12 @@ organizations.app.command()(organization_changes.delete)
 keys.app.command()(key_changes.update)
 keys.app.command()(key_changes.rotate)
 keys.app.command()(key_changes.delete)
+keys.app.command()(bulk_revoke.bulk_revoke)
 app.add_typer(organizations.app, name="org")
 app.add_typer(keys.app, name="key")
+app.add_typer(audit.app, name="audit")
 app.add_typer(usage.app, name="usage")
+app.add_typer(administrators.app, name="admin")
 app.command()(check.check)
 
 

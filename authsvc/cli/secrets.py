@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from authsvc.cli.errors import USAGE, CommandError
@@ -62,6 +63,24 @@ def write_private(path: Path, secret: Secret) -> None:
         raise CommandError(f"{path}: is already there; name a new file", USAGE) from None
     except OSError as error:
         raise CommandError(f"{path}: cannot be written: {error.strerror}", USAGE) from None
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write lines into a new file with mode 0600, never into an existing one; return how many."""
+    number = 0
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
+            for line in lines:
+                file.write(f"{line}\n")
+                number += 1
+            file.flush()
+            os.fsync(descriptor)
+    except FileExistsError:
+        raise CommandError(f"{path}: is already there; name a new file", USAGE) from None
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written: {error.strerror}", USAGE) from None
+    return number
 
 
 def _secret(raw: bytes, source: str) -> Secret:

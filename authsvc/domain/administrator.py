@@ -23,8 +23,9 @@ MANAGEMENT = frozenset({KEYS_READ, KEYS_WRITE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What one administrative operation asks of its caller."""
+    """What one administrative operation asks of its caller; `action` is its name in the audit trail."""
 
+    action: str
     scope: str
     operators_only: bool
 

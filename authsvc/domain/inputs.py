@@ -59,6 +59,11 @@ def is_organization_id(text: str) -> bool:
     return _ORGANIZATION_ID.fullmatch(text) is not None
 
 
+def is_id(text: str) -> bool:
+    """Whether text is the id of a key or of an organization."""
+    return _KEY_ID.fullmatch(text) is not None or is_organization_id(text)
+
+
 def name(text: str) -> str:
     """Return a name for people, composed (NFC), so that two that look alike are alike."""
     composed = unicodedata.normalize("NFC", text) if len(text) <= MAX_NAME_LENGTH * 4 else text
@@ -94,9 +99,14 @@ def reason(text: str) -> str:
 
 def request_id(text: str) -> str:
     """Return the id of a request."""
-    if _REQUEST_ID.fullmatch(text) is None:
+    if not is_request_id(text):
         raise InvalidInputError(f"request_id: at most {MAX_REQUEST_ID_LENGTH} characters of visible ASCII")
     return text
+
+
+def is_request_id(text: str) -> bool:
+    """Whether text can be the id of a request."""
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 def labels(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -12,23 +12,29 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from authsvc.domain import inputs
 from authsvc.domain.administrator import KEYS_READ, KEYS_WRITE, Access, Administrator, permit
 from authsvc.domain.credentials import AUTHORIZATION, CredentialSource, find_key
 from authsvc.domain.errors import (
     AuthsvcError,
+    FailedPreconditionError,
     InvalidInputError,
+    NotFoundError,
     OverloadedError,
     PermissionDeniedError,
     UnauthenticatedError,
 )
+from authsvc.ports import Refusal
 from authsvc.servicers import faults
 from authsvc.servicers.peer import address_of
-from authsvc.usecases.administer import Administer
+from authsvc.telemetry import AuditCounters
+from authsvc.usecases.administer import Administer, RefusedKeyError
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,40 +44,45 @@ LONGEST = 10.0  # seconds
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # quoted: generic in the stubs only
 
+# What a known caller is not let do; another version, a taken name or a bad field is no such thing.
+_REFUSALS = (PermissionDeniedError, NotFoundError, FailedPreconditionError)
+
 _CREDENTIAL = (CredentialSource(header=AUTHORIZATION, scheme="bearer"),)
 _CALLER: ContextVar[Administrator] = ContextVar("caller")
 
 
-def _own_keys(scope: str) -> Access:
-    return Access(scope=scope, operators_only=False)
+def _own_keys(action: str, scope: str) -> Access:
+    return Access(action=action, scope=scope, operators_only=False)
 
 
-def _operators(scope: str) -> Access:
-    return Access(scope=scope, operators_only=True)
+def _operators(action: str, scope: str) -> Access:
+    return Access(action=action, scope=scope, operators_only=True)
 
 
 # Every RPC of the administration. A test compares it with the services' descriptors.
 ACCESS: Mapping[str, Access] = {
-    "/authsvc.v1.KeyService/CreateKey": _own_keys(KEYS_WRITE),
-    "/authsvc.v1.KeyService/GetKey": _own_keys(KEYS_READ),
-    "/authsvc.v1.KeyService/ListKeys": _own_keys(KEYS_READ),
-    "/authsvc.v1.KeyService/UpdateKey": _own_keys(KEYS_WRITE),
-    "/authsvc.v1.KeyService/RotateKey": _own_keys(KEYS_WRITE),
-    "/authsvc.v1.KeyService/RevokeKey": _own_keys(KEYS_WRITE),
-    "/authsvc.v1.KeyService/DeleteKey": _own_keys(KEYS_WRITE),
-    "/authsvc.v1.KeyService/BulkRevokeKeys": _own_keys(KEYS_WRITE),
-    "/authsvc.v1.KeyService/ImportKeys": _operators("keys:import"),
-    "/authsvc.v1.OrganizationService/CreateOrganization": _operators("organizations:write"),
-    "/authsvc.v1.OrganizationService/GetOrganization": _operators("organizations:read"),
-    "/authsvc.v1.OrganizationService/ListOrganizations": _operators("organizations:read"),
-    "/authsvc.v1.OrganizationService/UpdateOrganization": _operators("organizations:write"),
-    "/authsvc.v1.OrganizationService/SuspendOrganization": _operators("organizations:write"),
-    "/authsvc.v1.OrganizationService/ReinstateOrganization": _operators("organizations:write"),
-    "/authsvc.v1.OrganizationService/DeleteOrganization": _operators("organizations:write"),
-    "/authsvc.v1.DecisionService/ExplainDecision": _operators("decisions:explain"),
-    "/authsvc.v1.DecisionService/IdentifyKey": _operators(KEYS_READ),
-    "/authsvc.v1.AuditService/ListAuditEvents": _operators("audit:read"),
-    "/authsvc.v1.UsageService/QueryUsage": _operators("usage:read"),
+    "/authsvc.v1.KeyService/CreateKey": _own_keys("key.create", KEYS_WRITE),
+    "/authsvc.v1.KeyService/GetKey": _own_keys("key.get", KEYS_READ),
+    "/authsvc.v1.KeyService/ListKeys": _own_keys("key.list", KEYS_READ),
+    "/authsvc.v1.KeyService/UpdateKey": _own_keys("key.update", KEYS_WRITE),
+    "/authsvc.v1.KeyService/RotateKey": _own_keys("key.rotate", KEYS_WRITE),
+    "/authsvc.v1.KeyService/RevokeKey": _own_keys("key.revoke", KEYS_WRITE),
+    "/authsvc.v1.KeyService/DeleteKey": _own_keys("key.delete", KEYS_WRITE),
+    "/authsvc.v1.KeyService/BulkRevokeKeys": _own_keys("key.bulk_revoke", KEYS_WRITE),
+    "/authsvc.v1.KeyService/ImportKeys": _operators("key.import", "keys:import"),
+    "/authsvc.v1.OrganizationService/CreateOrganization": _operators("organization.create", "organizations:write"),
+    "/authsvc.v1.OrganizationService/GetOrganization": _operators("organization.get", "organizations:read"),
+    "/authsvc.v1.OrganizationService/ListOrganizations": _operators("organization.list", "organizations:read"),
+    "/authsvc.v1.OrganizationService/UpdateOrganization": _operators("organization.update", "organizations:write"),
+    "/authsvc.v1.OrganizationService/SuspendOrganization": _operators("organization.suspend", "organizations:write"),
+    "/authsvc.v1.OrganizationService/ReinstateOrganization": _operators(
+        "organization.reinstate", "organizations:write"
+    ),
+    "/authsvc.v1.OrganizationService/DeleteOrganization": _operators("organization.delete", "organizations:write"),
+    "/authsvc.v1.DecisionService/ExplainDecision": _operators("decision.explain", "decisions:explain"),
+    "/authsvc.v1.DecisionService/IdentifyKey": _operators("decision.identify", KEYS_READ),
+    "/authsvc.v1.AuditService/ListAuditEvents": _operators("audit.list", "audit:read"),
+    "/authsvc.v1.UsageService/QueryUsage": _operators("usage.query", "usage:read"),
 }
 
 
@@ -80,11 +91,34 @@ def caller() -> Administrator:
     return _CALLER.get()
 
 
-class AdminAccess(grpc.aio.ServerInterceptor):
-    """Lets a call through to its servicer once its caller may make it. `admits` judges the peer's certificate."""
+@dataclass(slots=True)
+class _Call:
+    """One call; what it asks is read only once its caller is known."""
 
-    def __init__(self, administer: Administer, admits: Callable[[Context], bool] | None = None) -> None:
+    method: str
+    read: Callable[[], Any]
+    serve: Callable[[Any, Any], Any]
+    context: Context
+    request: Any = None
+
+
+class AdminAccess(grpc.aio.ServerInterceptor):
+    """
+    Lets a call through to its servicer once its caller may make it.
+
+    `admits` judges the peer's certificate; `note` hears of every refusal of a caller that is known.
+    """
+
+    def __init__(
+        self,
+        administer: Administer,
+        counters: AuditCounters,
+        note: Callable[[Refusal], None],
+        admits: Callable[[Context], bool] | None = None,
+    ) -> None:
         self._administer = administer
+        self._counters = counters
+        self._note = note
         self._admits = admits
         self._in_flight = 0
 
@@ -104,10 +138,8 @@ class AdminAccess(grpc.aio.ServerInterceptor):
 
     def _guarded(self, method: str, handler: Handler, serve: Callable[[Any, Any], Any]) -> Handler:
         async def guarded(payload: bytes, context: Context) -> Any:  # noqa: ANN401 - any message
-            def call() -> Any:  # noqa: ANN401 - as above
-                return serve(_parse(handler, payload), context)
-
-            return await self._run(method, call, context, _time_for(context))
+            call = _Call(method, lambda: _parse(handler, payload), serve, context)
+            return await self._run(call, _time_for(context))
 
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
 
@@ -118,55 +150,79 @@ class AdminAccess(grpc.aio.ServerInterceptor):
                     yield _parse(handler, payload)
 
             # A stream may be long; its servicer bounds each of its steps.
-            return await self._run(method, lambda: serve(requests(), context), context, None)
+            return await self._run(_Call(method, requests, serve, context), None)
 
         return grpc.stream_unary_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
 
-    async def _run(self, method: str, call: Callable[[], Any], context: Context, seconds: float | None) -> Any:  # noqa: ANN401 - any message
+    async def _run(self, call: _Call, seconds: float | None) -> Any:  # noqa: ANN401 - any message
         try:
             async with asyncio.timeout(seconds):
-                return await self._admitted(method, call, context)
+                return await self._admitted(call)
         except grpc.aio.AbortError:
             raise
         except NotImplementedError:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not built yet")
+            await self._abort(call, grpc.StatusCode.UNIMPLEMENTED, "not built yet")
         except TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+            await self._abort(call, grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
         except Exception as error:  # noqa: BLE001 - every fault has one table
             faults.report(error)
-            await context.abort(*faults.status_of(error))
+            await self._abort(call, *faults.status_of(error))
 
-    async def _admitted(self, method: str, call: Callable[[], Any], context: Context) -> Any:  # noqa: ANN401 - any message
+    async def _abort(self, call: _Call, code: grpc.StatusCode, text: str) -> None:
+        self._counters.refused(code.name.lower())
+        await call.context.abort(code, text)
+
+    async def _admitted(self, call: _Call) -> Any:  # noqa: ANN401 - any message
         if self._in_flight >= MAX_IN_FLIGHT:
             raise OverloadedError("too many administrative calls at once")
         self._in_flight += 1
         try:
-            administrator = await self._authenticate(method, context)
-            _CALLER.set(administrator)
+            administrator = await self._authenticate(call)
             try:
-                answer = call()
-                return await answer if inspect.isawaitable(answer) else answer
-            except PermissionDeniedError as error:
-                _log_refusal(method, administrator.address, administrator.record.id, error)
+                permit(administrator, ACCESS.get(call.method))
+                return await self._serve(call, administrator)
+            except _REFUSALS as error:
+                self._refuse(call, administrator, error)
                 raise
         finally:
             self._in_flight -= 1
 
-    async def _authenticate(self, method: str, context: Context) -> Administrator:
-        address = address_of(context.peer())
-        if self._admits is not None and not self._admits(context):
+    async def _serve(self, call: _Call, administrator: Administrator) -> Any:  # noqa: ANN401 - any message
+        _CALLER.set(administrator)
+        call.request = call.read()
+        answer = call.serve(call.request, call.context)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def _authenticate(self, call: _Call) -> Administrator:
+        address = address_of(call.context.peer())
+        if self._admits is not None and not self._admits(call.context):
             raise PermissionDeniedError("this peer may not call this service")
         try:
-            administrator = await self._administer(find_key(_CREDENTIAL, _headers(context)), address)
+            return await self._administer(find_key(_CREDENTIAL, _headers(call.context)), address)
+        except RefusedKeyError as error:
+            self._refuse(call, error.caller, error)
+            raise
         except (UnauthenticatedError, PermissionDeniedError) as error:
-            _log_refusal(method, address or "", "", error)
+            _log_refusal(call.method, address or "", "", error)
             raise
-        try:
-            permit(administrator, ACCESS.get(method))
-        except PermissionDeniedError as error:
-            _log_refusal(method, administrator.address, administrator.record.id, error)
-            raise
-        return administrator
+
+    def _refuse(self, call: _Call, administrator: Administrator, error: AuthsvcError) -> None:
+        if isinstance(error, PermissionDeniedError):
+            _log_refusal(call.method, administrator.address, administrator.record.id, error)
+        access = ACCESS.get(call.method)
+        if access is None:
+            return
+        id_ = getattr(call.request, "id", "")
+        request_id = getattr(call.request, "request_id", "")
+        self._note(
+            Refusal(
+                actor=administrator.actor(request_id if inputs.is_request_id(request_id) else ""),
+                action=access.action,
+                target_kind=access.action.partition(".")[0],
+                target_id=id_ if inputs.is_id(id_) else "",
+                reason=str(error)[: inputs.MAX_REASON_LENGTH],
+            )
+        )
 
 
 def _log_refusal(method: str, address: str, key_id: str, error: AuthsvcError) -> None:

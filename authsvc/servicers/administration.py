@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from authsvc_client.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from authsvc_client.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
 from authsvc_client.v1.key_service_pb2_grpc import add_KeyServiceServicer_to_server
 from authsvc_client.v1.organization_service_pb2_grpc import add_OrganizationServiceServicer_to_server
@@ -16,14 +17,28 @@ from ulid import ULID
 
 from authsvc.domain.api import Apis
 from authsvc.domain.hashing import PepperSet
-from authsvc.ports import Clock, KeyCache, Limiter, RecordUsage, Registry, UsageStore, uncounted
+from authsvc.ports import (
+    AuditStore,
+    Clock,
+    KeyCache,
+    Limiter,
+    RecordUsage,
+    Refusal,
+    Registry,
+    UsageStore,
+    uncounted,
+    unnoted,
+)
 from authsvc.servicers.admin_access import AdminAccess
+from authsvc.servicers.audit import AuditServicer
 from authsvc.servicers.decisions import DecisionServicer
 from authsvc.servicers.keys import KeyServicer, KeyUseCases
 from authsvc.servicers.organizations import OrganizationServicer, OrganizationUseCases
 from authsvc.servicers.page_tokens import PageTokens
 from authsvc.servicers.usage import UsageServicer
+from authsvc.telemetry import AuditCounters
 from authsvc.usecases.administer import Administer
+from authsvc.usecases.bulk_revoke_keys import BulkRevokeKeys
 from authsvc.usecases.create_key import CreateKey, Mint
 from authsvc.usecases.create_organization import CreateOrganization
 from authsvc.usecases.delete_key import DeleteKey
@@ -32,6 +47,7 @@ from authsvc.usecases.find_bearer import FindBearer
 from authsvc.usecases.get_key import GetKey
 from authsvc.usecases.get_organization import GetOrganization
 from authsvc.usecases.identify_key import IdentifyKey
+from authsvc.usecases.list_audit_events import ListAuditEvents
 from authsvc.usecases.list_keys import ListKeys
 from authsvc.usecases.list_organizations import ListOrganizations
 from authsvc.usecases.query_usage import QueryUsage
@@ -62,6 +78,7 @@ class AdminServices:
     organizations: OrganizationServicer
     decisions: DecisionServicer
     usage: UsageServicer
+    audit: AuditServicer
     access: AdminAccess
 
 
@@ -69,6 +86,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
     *,
     registry: Registry,
     usage: UsageStore,
+    audit: AuditStore,
     cache: KeyCache,
     peppers: PepperSet,
     apis: Apis,
@@ -77,6 +95,8 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
     stale: Callable[[], bool],
     admits: Callable[[grpc.aio.ServicerContext[Any, Any]], bool] | None = None,
     record: RecordUsage = uncounted,
+    note: Callable[[Refusal], None] = unnoted,
+    counters: AuditCounters | None = None,
 ) -> AdminServices:
     """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
     find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
@@ -90,6 +110,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
                 update=UpdateKey(registry, cache, apis, clock),
                 rotate=RotateKey(registry, cache, apis, minting, clock),
                 revoke=RevokeKey(registry, cache, apis, clock),
+                bulk_revoke=BulkRevokeKeys(registry, cache, apis, clock),
                 delete=DeleteKey(registry, cache, apis, clock),
             ),
             clock,
@@ -111,7 +132,8 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
             ExplainDecision(find, apis, limiter, clock), IdentifyKey(registry, peppers, apis), clock, stale
         ),
         usage=UsageServicer(QueryUsage(usage, clock), page_tokens),
-        access=AdminAccess(Administer(find, apis, clock, record), admits),
+        audit=AuditServicer(ListAuditEvents(audit), page_tokens),
+        access=AdminAccess(Administer(find, apis, clock, record), counters or AuditCounters(), note, admits),
     )
 
 
@@ -121,3 +143,4 @@ def add_admin_services(server: grpc.aio.Server, services: AdminServices) -> None
     add_OrganizationServiceServicer_to_server(services.organizations, server)
     add_DecisionServiceServicer_to_server(services.decisions, server)
     add_UsageServiceServicer_to_server(services.usage, server)
+    add_AuditServiceServicer_to_server(services.audit, server)

@@ -16,6 +16,7 @@ from authsvc.ports import Clock
 from authsvc.servicers import wire
 from authsvc.servicers.admin_access import caller
 from authsvc.servicers.page_tokens import PageTokens
+from authsvc.usecases.bulk_revoke_keys import BulkRevocation, BulkRevokeKeys
 from authsvc.usecases.create_key import CreateKey, KeyRequest
 from authsvc.usecases.delete_key import DeleteKey, Deletion
 from authsvc.usecases.get_key import GetKey
@@ -40,6 +41,7 @@ class KeyUseCases:
     update: UpdateKey
     rotate: RotateKey
     revoke: RevokeKey
+    bulk_revoke: BulkRevokeKeys
     delete: DeleteKey
 
 
@@ -147,6 +149,29 @@ class KeyServicer(KeyServiceServicer):
             key=wire.key_message(revoked.value, now),
             revision=str(revoked.changed.revision),
             successor=None if successor is None else wire.key_message(successor, now),
+        )
+
+    async def BulkRevokeKeys(self, request: pb.BulkRevokeKeysRequest, context: Context) -> pb.BulkRevokeKeysResponse:  # noqa: ARG002, N802
+        """See key_service.proto."""
+        revoked = await self._use.bulk_revoke(
+            caller(),
+            BulkRevocation(
+                key_ids=tuple(request.ids),
+                where=wire.key_filter(request.filter) if request.HasField("filter") else None,
+                reason=request.reason,
+                expected_count=request.expected_count if request.HasField("expected_count") else None,
+                dry_run=request.dry_run,
+                force=request.force,
+                request_id=request.request_id,
+                body=wire.body_of(request),
+            ),
+        )
+        return pb.BulkRevokeKeysResponse(
+            revoked=len(revoked.key_ids),
+            already_dead=revoked.already_dead,
+            remaining=revoked.remaining,
+            key_ids=revoked.key_ids,
+            revision="" if revoked.revision is None else str(revoked.revision),
         )
 
     async def DeleteKey(self, request: pb.DeleteKeyRequest, context: Context) -> pb.DeleteKeyResponse:  # noqa: ARG002, N802

@@ -13,7 +13,7 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.ports import NewKey, OrganizationUpdate, Recalled
 from authsvc.stores import queries, rows
-from authsvc.stores.database import REMEMBERED, Database, Event
+from authsvc.stores.database import REMEMBERED, Database
 from authsvc.stores.mutations import (
     NO_KEY,
     NothingTouchedError,
@@ -33,6 +33,7 @@ from authsvc.stores.mutations import (
     write,
 )
 from authsvc.stores.tables import change_head, idempotency, keys, organizations
+from authsvc.stores.trail import Event
 
 _DELETED = OrganizationStatus.DELETED.value
 _INSTANTS = ("not_before", "expires_at")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -30,11 +31,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from authsvc.domain.administration import Actor
-from authsvc.domain.errors import AlreadyExistsError
+from authsvc.domain.audit import AuditKeys, Outcome
+from authsvc.domain.errors import AlreadyExistsError, StartupError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
-from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency
+from authsvc.stores.given import given
+from authsvc.stores.tables import auth_change, change_head, idempotency
+from authsvc.stores.trail import Event, Trail, of_one
 
 T = TypeVar("T")
 
@@ -61,41 +65,41 @@ class Target:
     organization_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What the audit trail says about a change, beside who and when."""
-
-    action: str
-    target_kind: str
-    target_id: str
-    organization_id: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str
+def system_micros() -> Micros:
+    """Return this machine's time of day."""
+    return time.time_ns() // 1000
 
 
 class Change:
     """An open transaction that holds the next position of the change log."""
 
-    def __init__(self, connection: AsyncConnection, head: RowMapping, actor: Actor, events: int) -> None:
+    def __init__(self, connection: AsyncConnection, head: RowMapping, actor: Actor, trail: Trail) -> None:
         self.revision = Revision(epoch=head["epoch"], seq=head["seq"])
         self.now: Micros = head["now"]
-        self._first_audit_seq: int = head["audit_seq"] - events + 1
+        self.audit_seq = trail.next_seq  # that of the first event
+        self._trail = trail
         self._actor = actor
         self._connection = connection
 
     async def write(
-        self, effect: Effect, events: Sequence[Event], targets: Sequence[Target], also: Sequence[Insert] = ()
+        self,
+        effect: Effect,
+        events: Sequence[Event],
+        targets: Sequence[Target],
+        also: Sequence[Insert] = (),
+        *,
+        about: str | None = None,
     ) -> Sequence[RowMapping]:
         """
         Write the effect, its audit rows and its change rows; return the rows the effect touched.
 
         On PostgreSQL all of it is one statement. With the commit that makes two round trips while
         everyone else waits for the position. A retry of the request is answered with what the first
-        event is about.
+        event is about, or `about`.
         """
-        records = (*also, self._audit_rows(events), self._change_rows(targets))
-        noted = self._note(events[0].target_id) if self._actor.request_id and self._actor.body else None
+        told = self._trail.rows(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
+        records = (*also, told, self._trail.head(), self._change_rows(targets))
+        noted = self._note(about or events[0].target_id) if self._actor.request_id and self._actor.body else None
         if self._connection.dialect.name == _POSTGRESQL:
             effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
             if noted is not None:
@@ -131,45 +135,18 @@ class Change:
         ).returning(idempotency.c.seq)
         return remembered
 
-    def _audit_rows(self, events: Sequence[Event]) -> Insert:
-        rows = [
-            {
-                "seq": self._first_audit_seq + n,
-                "at": self.now,
-                "actor_key_id": self._actor.key_id,
-                "actor_organization_id": self._actor.organization_id,
-                "address": self._actor.address,
-                "action": event.action,
-                "target_kind": event.target_kind,
-                "target_id": event.target_id,
-                "organization_id": event.organization_id,
-                "before": event.before,
-                "after": event.after,
-                "reason": event.reason,
-                "request_id": self._actor.request_id,
-                "revision_epoch": self.revision.epoch,
-                "revision_seq": self.revision.seq,
-                "outcome": "done",
-                "count": 1,
-            }
-            for n, event in enumerate(events)
-        ]
-        return insert(audit_events).values(rows if len(rows) > 1 else rows[0])
-
     def _change_rows(self, targets: Sequence[Target]) -> Insert:
         rows = [
-            {
-                "seq": self.revision.seq,
-                "ordinal": ordinal,
-                "kind": target.kind,
-                "key_id": target.key_id,
-                "organization_id": target.organization_id,
-                "at": self.now,
-            }
+            (self.revision.seq, ordinal, target.kind, target.key_id, target.organization_id, self.now)
             for ordinal, target in enumerate(targets)
         ]
-        # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
-        return insert(auth_change).values(rows if len(rows) > 1 else rows[0])
+        if len(rows) > 1:
+            # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
+            postgresql_ = self._connection.dialect.name == _POSTGRESQL
+            return insert(auth_change).from_select(
+                auth_change.c.keys(), select(given(postgresql_, auth_change.c, rows))
+            )
+        return insert(auth_change).values(rows[0])
 
 
 class Database:
@@ -177,11 +154,13 @@ class Database:
     One engine, and how it is used.
 
     `clock` is the time of SQLite, which has none of its own that counts microseconds; PostgreSQL
-    tells its own.
+    tells its own. What is changed is written down under the current one of `audit_keys`; without any
+    nothing can be changed.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Callable[[], Micros]) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], Micros], audit_keys: AuditKeys | None) -> None:
         self.engine = engine
+        self.audit_keys = audit_keys
         self.postgresql = engine.dialect.name == _POSTGRESQL
         self._clock = clock
         self._running: set[asyncio.Task[Any]] = set()
@@ -225,8 +204,18 @@ class Database:
         """
         async with self._writing(), self._begun() as connection:
             head = (await connection.execute(self._next_position(events))).mappings().one()
-            yield Change(connection, head, actor, events)
+            yield Change(connection, head, actor, self._trail(head, events))
             await connection.commit()
+
+    async def note(self, entries: Sequence[tuple[Actor, Event]], outcome: Outcome) -> None:
+        """Write down what changed neither a key nor an organization: no position is taken, no cache hears of it."""
+        async with self.transaction() as connection:
+            counted = update(change_head).where(change_head.c.id == 1)
+            counted = counted.values(audit_seq=change_head.c.audit_seq + len(entries))
+            head = (await connection.execute(counted.returning(*self._head()))).mappings().one()
+            trail = self._trail(head, len(entries))
+            await connection.execute(trail.rows(entries, head["now"], None, outcome))
+            await connection.execute(trail.head())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -258,12 +247,20 @@ class Database:
             update(change_head)
             .where(change_head.c.id == 1)
             .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + events)
-            .returning(change_head.c.epoch, change_head.c.seq, change_head.c.audit_seq, self.now().label("now"))
+            .returning(*self._head())
         )
         if self.postgresql:
             # Delivered on commit; only a doorbell, the followers read the log.
             position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
         return position
+
+    def _head(self) -> tuple[ColumnElement[Any], ...]:
+        return (*(change_head.c[name] for name in ("epoch", "seq", "audit_seq", "audit_mac")), self.now().label("now"))
+
+    def _trail(self, head: RowMapping, events: int) -> Trail:
+        if self.audit_keys is None:
+            raise StartupError("without a pepper nothing can be written down, and so nothing is changed")
+        return Trail(self.audit_keys.current, head, events)
 
     async def _rows(self, statement: Executable, parameters: dict[str, Any] | None) -> Sequence[RowMapping]:
         async with self._connected() as connection:

@@ -26,9 +26,10 @@ from authsvc.domain.errors import (
 from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.database import Change, Database, Effect, Event, Target
+from authsvc.stores.database import Change, Database, Effect, Target
 from authsvc.stores.faults import is_orphan, is_taken
 from authsvc.stores.tables import keys, organizations
+from authsvc.stores.trail import Event
 
 NO_KEY = "there is no such key"
 NO_ORGANIZATION = "there is no such organization"
@@ -106,9 +107,9 @@ async def reinstate_organization(
     return _standing(found, _ACTIVE)
 
 
-async def create_key(database: Database, new: NewKey, actor: Actor) -> Changed[Key]:
+async def create_key(database: Database, new: NewKey, actor: Actor, action: str, reason: str) -> Changed[Key]:
     """Store a key."""
-    event = created(new)
+    event = created(new, action, reason)
     with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
         async with database.change(actor) as change:
             effect = insert(keys).values(**key_values(new), **key_birth(new, change, actor))
@@ -266,17 +267,17 @@ def organization_target(id_: str) -> Target:
     return Target(kind="organization", key_id=None, organization_id=id_)
 
 
-def created(new: NewKey) -> Event:
+def created(new: NewKey, action: str = "key.create", reason: str = "") -> Event:
     """Return what the trail says of a new key."""
     instants = {name: rows.instant_text(getattr(new, name)) for name in ("not_before", "expires_at")}
     return Event(
-        action="key.create",
+        action=action,
         target_kind="key",
         target_id=new.id,
         organization_id=new.organization_id,
         before=None,
         after=key_values(new) | instants,
-        reason="",
+        reason=reason,
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import Pepper, PepperSet
+from authsvc.stores import audit_keys
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
 from authsvc.stores.tables import keys, pepper_checks
@@ -30,6 +31,7 @@ async def verify(database: Database, accepted: PepperSet) -> None:
             await _remember(database, pepper)
     # Another process may have remembered its own meanwhile.
     _compare(accepted, await _known(database))
+    await audit_keys.remember(database, accepted)
 
 
 async def _known(database: Database) -> Mapping[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -71,6 +72,11 @@ def key_by_id(key_id: str, *, deleted: bool = False) -> Select[Any]:
     """Return a key that is not deleted, or may be, with the position it was read at."""
     found = _keys().where(keys.c.id == key_id)
     return found if deleted else found.where(keys.c.deleted_at.is_(None))
+
+
+def keys_by_id(key_ids: Sequence[str]) -> Select[Any]:
+    """Return the keys that are not deleted, in the order of their ids."""
+    return _keys().where(keys.c.id.in_(key_ids), keys.c.deleted_at.is_(None)).order_by(keys.c.id)
 
 
 def key_by_digest(digests: list[bytes]) -> Select[Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from sys import intern
 from typing import Any, TypeVar
 
 from authsvc.domain.administration import Key, Organization, OrganizationStatus
-from authsvc.domain.keys import KeyRecord, Micros
+from authsvc.domain.audit import AuditEvent, Outcome
+from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.domain.network import Network, parse_network
 from authsvc.domain.origins import OriginPattern, parse_pattern
 from authsvc.domain.quotas import Algorithm, Limit, Subject
@@ -21,12 +23,13 @@ T = TypeVar("T")
 
 Row = Mapping[Any, Any]  # column names to values
 
+_EVENT = tuple(field.name for field in fields(AuditEvent) if field.name not in ("revision", "outcome"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def key_record(row: Row) -> KeyRecord:
     """Read what policy needs of a key and its organization."""
-    with _readable():
+    with readable():
         return KeyRecord(
             id=row["id"],
             api=intern(row["api"]),
@@ -52,7 +55,7 @@ def key_record(row: Row) -> KeyRecord:
 
 def key(row: Row) -> Key:
     """Read a key as administrators see it."""
-    with _readable():
+    with readable():
         return Key(
             record=key_record(row),
             name=row["name"],
@@ -72,7 +75,7 @@ def key(row: Row) -> Key:
 
 def organization(row: Row) -> Organization:
     """Read an organization."""
-    with _readable():
+    with readable():
         return Organization(
             id=row["id"],
             name=row["name"],
@@ -85,6 +88,16 @@ def organization(row: Row) -> Organization:
             suspended_at=row["suspended_at"],
             suspend_reason=row["suspend_reason"],
             etag=str(row["version"]),
+        )
+
+
+def audit_event(row: Row) -> AuditEvent:
+    """Read an event of the audit trail."""
+    with readable():
+        return AuditEvent(
+            **{name: row[name] for name in _EVENT},
+            revision=None if row["revision_seq"] is None else _revision(row),
+            outcome=Outcome(row["outcome"]),
         )
 
 
@@ -121,11 +134,16 @@ def instant_text(instant: Micros | None) -> str | None:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Say of what cannot be read that it cannot."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptRecordError("a stored record cannot be read") from error
+
+
+def _revision(row: Row) -> Revision:
+    return Revision(epoch=row["revision_epoch"], seq=row["revision_seq"])
 
 
 def _list(value: object) -> list[Any]:

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import hmac
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from sqlalchemy import RowMapping
 
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
+from authsvc.domain.audit import AuditEvent, AuditKeys
+from authsvc.domain.audit_check import Anchor, Report
 from authsvc.domain.errors import NotFoundError, UnavailableError
 from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.domain.usage import Batch, UsageQuery, UsageSum
-from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, OrganizationUpdate, Recalled
-from authsvc.stores import changes, mutations, peppers, queries, rows, usage
-from authsvc.stores.database import Database
+from authsvc.ports import (
+    AuditFilter,
+    Head,
+    KeyFilter,
+    Loaded,
+    NewKey,
+    NewOrganization,
+    OrganizationUpdate,
+    Recalled,
+    Refusal,
+)
+from authsvc.stores import audit, bulk, changes, mutations, peppers, queries, rows, usage
+from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
 
 
-def system_micros() -> Micros:
-    """Return this machine's time of day."""
-    return time.time_ns() // 1000
-
-
 class SqlStore:
     """
-    The store of `ports.KeyStore`, `ports.Registry` and `ports.UsageStore`.
+    The store of `ports.KeyStore`, `ports.Registry`, `ports.AuditStore` and `ports.UsageStore`.
 
     `now` is the time on SQLite, which runs in this process; PostgreSQL has its own.
     """
@@ -39,9 +45,9 @@ class SqlStore:
         self._load = queries.load_statement(postgresql=database.postgresql)
 
     @classmethod
-    def open(cls, url: str, now: Callable[[], Micros] = system_micros) -> SqlStore:
-        """Build the store of a database URL; nothing is connected until it is asked."""
-        return cls(Database(open_engine(url), now))
+    def open(cls, url: str, accepted: PepperSet, now: Callable[[], Micros] = system_micros) -> SqlStore:
+        """Build the store of a database URL and its peppers; nothing is connected until it is asked."""
+        return cls(Database(open_engine(url), now, AuditKeys(accepted)))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -103,9 +109,11 @@ class SqlStore:
         """Delete an organization without a key that lives or will; deleting it again changes nothing."""
         return await self.database.run(changes.delete_organization(self.database, organization_id, reason, actor, etag))
 
-    async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
-        """Store a key of an existing organization that is not deleted."""
-        return await self.database.run(mutations.create_key(self.database, new, actor))
+    async def create_key(
+        self, new: NewKey, actor: Actor, *, action: str = "key.create", reason: str = ""
+    ) -> Changed[Key]:
+        """Store a key of an existing organization that is not deleted; the trail calls it `action`."""
+        return await self.database.run(mutations.create_key(self.database, new, actor, action, reason))
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""
@@ -142,6 +150,26 @@ class SqlStore:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
         return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag))
 
+    async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
+        """Return those of the keys that are there and not deleted."""
+        return await self.database.run(bulk.found(self.database, key_ids))
+
+    async def count_keys(self, where: KeyFilter) -> int:
+        """Return how many keys a filter selects."""
+        return await self.database.run(bulk.count(self.database, where))
+
+    async def bulk_revoke_keys(self, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+        """Revoke keys at one position, with one event; `ConflictError` when any is revoked or deleted meanwhile."""
+        return await self.database.run(bulk.revoke(self.database, ending, reason, actor))
+
+    async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
+        """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
+        return await self.database.run(bulk.revoked(self.database, about))
+
+    async def position(self) -> Revision:
+        """Return the end of the change log."""
+        return (await self.head()).revision
+
     async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
         """Change a key that is neither revoked nor deleted."""
         return await self.database.run(changes.update_key(self.database, key_id, etag, update, actor))
@@ -157,6 +185,22 @@ class SqlStore:
     async def recall(self, actor: Actor) -> Recalled | None:
         """Return what the actor did under this request id in the last 24 hours."""
         return await self.database.run(changes.recall(self.database, actor))
+
+    async def list_audit_events(self, where: AuditFilter, limit: int, after: int | None) -> Page[AuditEvent]:
+        """Return events in the order of their positions, or against it, those behind the position `after`."""
+        return await self.database.run(audit.events(self.database, where, limit, after))
+
+    async def write_refusals(self, refusals: Sequence[Refusal]) -> None:
+        """Write down what was refused, in a transaction of its own."""
+        await self.database.run(audit.write_refusals(self.database, refusals))
+
+    async def verify_audit(self, accepted: PepperSet, anchor: Anchor | None) -> Report:
+        """Look at every event of the trail."""
+        return await self.database.run(audit.verify(self.database, accepted, anchor))
+
+    async def prune_audit(self, kept: Micros) -> int:
+        """Remove the events that are older than so many microseconds; return how many."""
+        return await self.database.run(audit.prune(self.database, kept))
 
     async def write_usage(self, batch: Batch) -> None:
         """Add the counts of a batch and set last uses, once."""

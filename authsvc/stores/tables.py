@@ -193,13 +193,23 @@ audit_events = Table(
     Column("revision_seq", BigInteger),
     Column("outcome", Text, nullable=False),
     Column("count", BigInteger, nullable=False),
-    Column("mac", LargeBinary),
+    Column("mac", LargeBinary),  # NULL with the next: written before there was a chain
     CheckConstraint("count >= 1", name="count_positive"),
     *json_checks("before", "object"),
     *json_checks("after", "object"),
+    Column("mac_key", Text),
 )
 for _column in ("actor_key_id", "actor_organization_id", "action", "target_id", "organization_id"):
     Index(f"ix_audit_events_{_column}_seq", audit_events.c[_column], audit_events.c.seq)
+
+# Keys of the chain, encrypted under those peppers that were current later.
+audit_keys = Table(
+    "audit_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("wrapped_by", Text, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+)
 
 idempotency = Table(
     "idempotency",

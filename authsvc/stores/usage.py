@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     ColumnElement,
     Insert,
     Select,
-    Subquery,
     Table,
-    TableValuedAlias,
-    Text,
     case,
     delete,
     func,
     literal,
-    literal_column,
     select,
     true,
     tuple_,
@@ -46,13 +41,11 @@ from authsvc.domain.usage import (
 )
 from authsvc.stores.columns import Instant
 from authsvc.stores.database import Database
+from authsvc.stores.given import given
 from authsvc.stores.tables import key_uses, keys, usage_days, usage_flushes, usage_hours, usage_minutes
 
 TABLES: Mapping[Width, Table] = {Width.MINUTE: usage_minutes, Width.HOUR: usage_hours, Width.DAY: usage_days}
 FLUSHES_KEPT = 7 * DAY  # a batch is not tried again after a week without its database
-
-_EPOCH: ColumnElement[Any] = literal_column("TIMESTAMPTZ 'epoch'")
-_MICROSECOND: ColumnElement[Any] = literal_column("INTERVAL '1 microsecond'")
 
 DENY = "deny"  # beside ALLOW the other verdict
 
@@ -150,8 +143,8 @@ async def _is_new(database: Database, connection: AsyncConnection, id_: str) -> 
 
 def _add(database: Database, table: Table, counts: Mapping[Tally, int]) -> Insert:
     names = [each.name for each in table.c]
-    given = _given(database, table.c, [[*tally, count] for tally, count in counts.items()])
-    ordered = select(given).where(true()).order_by(*(given.c[each.name] for each in table.primary_key.columns))
+    rows = given(database.postgresql, table.c, [[*tally, count] for tally, count in counts.items()])
+    ordered = select(rows).where(true()).order_by(*(rows.c[each.name] for each in table.primary_key.columns))
     adding = _dialect(database).insert(table).from_select(names, ordered)
     statement: Insert = adding.on_conflict_do_update(
         index_elements=list(table.primary_key.columns), set_={"count": table.c.count + adding.excluded.count}
@@ -160,9 +153,9 @@ def _add(database: Database, table: Table, counts: Mapping[Tally, int]) -> Inser
 
 
 def _use(database: Database, uses: Mapping[str, Use]) -> Insert:
-    given = _given(database, key_uses.c, [[key_id, *use] for key_id, use in uses.items()])
+    rows = given(database.postgresql, key_uses.c, [[key_id, *use] for key_id, use in uses.items()])
     # Joined, because a key may be known to a process and not to a database that was restored.
-    known = select(given).join(keys, keys.c.id == given.c.key_id).where(true()).order_by(given.c.key_id)
+    known = select(rows).join(keys, keys.c.id == rows.c.key_id).where(true()).order_by(rows.c.key_id)
     names = [each.name for each in key_uses.c]
     setting = _dialect(database).insert(key_uses).from_select(names, known)
     statement: Insert = setting.on_conflict_do_update(
@@ -171,41 +164,6 @@ def _use(database: Database, uses: Mapping[str, Use]) -> Insert:
         where=key_uses.c.last_used_at < setting.excluded.last_used_at,
     )
     return statement
-
-
-def _given(database: Database, columns: Iterable[Column[Any]], values: Sequence[Sequence[str | int]]) -> Subquery:
-    """
-    Return rows of values as a table, as one parameter.
-
-    A statement with a parameter for each value would be compiled anew for each batch, on the loop that
-    decides.
-    """
-    read = _read_postgresql if database.postgresql else _read_sqlite
-    source, fields = read(list(columns), values)
-    return select(*fields).select_from(source).subquery("given")
-
-
-_Read = tuple[TableValuedAlias, list[ColumnElement[Any]]]
-
-
-def _read_postgresql(columns: Sequence[Column[Any]], values: Sequence[Sequence[str | int]]) -> _Read:
-    each_row = func.jsonb_array_elements(literal(values, postgresql.JSONB)).table_valued("value", name="each_row")
-    fields: list[ColumnElement[Any]] = []
-    for index, each in enumerate(columns):
-        text = each_row.c.value.op("->>")(index)
-        instant = isinstance(each.type, Instant)
-        # Counted on from 1970 by the database: writing instants out takes as long as all the rest here.
-        read = _EPOCH + text.cast(BigInteger) * _MICROSECOND if instant else text.cast(each.type)
-        fields.append(read.label(each.name))
-    return each_row, fields
-
-
-def _read_sqlite(columns: Sequence[Column[Any]], values: Sequence[Sequence[str | int]]) -> _Read:
-    each_row = func.json_each(literal(json.dumps(values), Text)).table_valued("value", name="each_row")
-    fields = enumerate(columns)
-    return each_row, [
-        func.json_extract(each_row.c.value, f"$[{index}]", type_=each.type).label(each.name) for index, each in fields
-    ]
 
 
 def _dialect(database: Database) -> Any:  # noqa: ANN401 - two modules with the same words

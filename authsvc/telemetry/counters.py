@@ -63,6 +63,21 @@ class UsageCounters:
         self.spikes: dict[str, int] = {}  # by API
 
 
+class AuditCounters:
+    """How the administration refused, and what became of refusals besides being written down."""
+
+    __slots__ = ("merged", "refusals", "write_failures")
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, int] = {}  # by gRPC code
+        self.merged = 0
+        self.write_failures = 0
+
+    def refused(self, code: str) -> None:
+        """Add one call that ended with an error."""
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+
+
 class ListenerCounters:
     """What a listener did with calls, besides answering them."""
 

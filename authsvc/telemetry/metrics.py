@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from authsvc.telemetry.counters import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters
+from authsvc.telemetry.counters import (
+    AuditCounters,
+    CacheCounters,
+    DecisionCounters,
+    ListenerCounters,
+    UsageCounters,
+)
 
 LOAD_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0)  # seconds
 
@@ -93,6 +99,20 @@ def observe_usage(meter: Meter, counters: UsageCounters, pending: Callable[[], i
         return [Observation(count, {"api": api}) for api, count in list(counters.spikes.items())]
 
     meter.create_observable_counter("authsvc.usage.spikes", [read], description="Keys used far more than before")
+
+
+def observe_audit(meter: Meter, counters: AuditCounters) -> None:
+    """Publish how the administration refused, and how its refusals were written down."""
+
+    def read(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {"code": code}) for code, count in list(counters.refusals.items())]
+
+    meter.create_observable_counter("authsvc.admin.refusals", [read], description="Administrative calls refused")
+    for name, description in (
+        ("merged", "Refusals written down as a count only"),
+        ("write_failures", "Batches of refusals that the database did not take at once"),
+    ):
+        meter.create_observable_counter(f"authsvc.audit.{name}", [_attribute(counters, name)], description=description)
 
 
 def _of_each(listeners: Mapping[str, ListenerCounters], name: str) -> Read:

@@ -15,6 +15,14 @@ from authsvc.usecases.find_bearer import FindBearer
 _UNAUTHENTICATED = frozenset({Reason.UNAUTHORIZED, Reason.INVALID_KEY})
 
 
+class RefusedKeyError(PermissionDeniedError):
+    """A live key that may not be used like this: from here, or while its organization is suspended."""
+
+    def __init__(self, text: str, caller: Administrator) -> None:
+        super().__init__(text)
+        self.caller = caller
+
+
 class Administer:
     """Turns a credential into an administrator, or raises. What they may do is `administrator.permit`."""
 
@@ -35,9 +43,10 @@ class Administer:
         decision = decide(bearer, self._attempt(bearer, api, address))
         reason = decision.reason if isinstance(decision, Deny) else None
         self._record(bearer, api, None, reason, KnownSender(address))
+        caller = Administrator(api=api, record=bearer.record, address=address or "")
         if isinstance(decision, Deny):
-            raise _refusal(bearer, decision)
-        return Administrator(api=api, record=bearer.record, address=address or "")
+            raise _refusal(caller, decision)
+        return caller
 
     def _attempt(self, bearer: Bearer, api: Api, address: str | None) -> Attempt:
         return Attempt(
@@ -55,9 +64,10 @@ class Administer:
         )
 
 
-def _refusal(bearer: Bearer, decision: Deny) -> AuthsvcError:
-    fault = UnauthenticatedError if decision.reason in _UNAUTHENTICATED else PermissionDeniedError
-    error = fault(WORDING[decision.reason].message)
+def _refusal(caller: Administrator, decision: Deny) -> AuthsvcError:
+    text = WORDING[decision.reason].message
+    unknown = decision.reason in _UNAUTHENTICATED
+    error = UnauthenticatedError(text) if unknown else RefusedKeyError(text, caller)
     # For the log, which may tell expired from revoked; callers get the text alone.
-    error.add_note(f"{bearer.record.id}: {decision.detail}")
+    error.add_note(f"{caller.record.id}: {decision.detail}")
     return error

@@ -5,14 +5,17 @@ from __future__ import annotations
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key
 from authsvc.domain.api import Api
 from authsvc.domain.errors import AlreadyExistsError, NotFoundError
-from authsvc.domain.issuing import Wanted, issue_of
+from authsvc.domain.issuing import Issue, Wanted, issue_of
 from authsvc.domain.key_text import KeyClass
 from authsvc.domain.secret import Secret
-from authsvc.ports import Clock, NewOrganization, Registry
+from authsvc.ports import Clock, NewKey, NewOrganization, Registry
 from authsvc.usecases.create_key import Mint
 
 ACTOR = Actor(key_id="init", organization_id="", address="", request_id="")
 KEY_NAME = "first administrator"
+RECOVERED_KEY_NAME = "recovered administrator"
+RECOVER = "admin.recover"  # in the audit trail, in place of the creation of a key
+_ON_THIS_MACHINE = Actor(key_id="", organization_id="", address="", request_id="")
 
 
 class Initialize:
@@ -36,16 +39,25 @@ class Initialize:
 
     async def __call__(self, secret: Secret) -> Changed[Key]:
         """Store the key with this text; one ordinary operator key with every scope, named one by one."""
-        issue = issue_of(_wanted(self._api), self._api, self._clock.now())
-        new = self._mint.record(self._api, await self._operators(), issue, secret)
-        return await self._registry.create_key(new, ACTOR)
+        return await self._registry.create_key(await self._record(secret, KEY_NAME), ACTOR)
+
+    async def recover(self, secret: Secret, reason: str) -> Changed[Key]:
+        """Store another key like it, in place of a lost one; the trail tells that, and why."""
+        new = await self._record(secret, RECOVERED_KEY_NAME)
+        return await self._registry.create_key(new, _ON_THIS_MACHINE, action=RECOVER, reason=reason)
 
     def is_key(self, secret: Secret) -> bool:
         """Whether a text can be an operator key at all."""
         return self._api.keys.parse(secret.reveal()) is not None
 
     def _key_class(self) -> KeyClass:
-        return issue_of(_wanted(self._api), self._api, self._clock.now()).key_class
+        return self._issue(KEY_NAME).key_class
+
+    def _issue(self, name: str) -> Issue:
+        return issue_of(_wanted(self._api, name), self._api, self._clock.now())
+
+    async def _record(self, secret: Secret, name: str) -> NewKey:
+        return self._mint.record(self._api, await self._operators(), self._issue(name), secret)
 
     async def _operators(self) -> str:
         try:
@@ -59,9 +71,9 @@ class Initialize:
             return (await self._registry.get_organization(OPERATORS)).id
 
 
-def _wanted(api: Api) -> Wanted:
+def _wanted(api: Api, name: str) -> Wanted:
     return Wanted(
-        name=KEY_NAME,
+        name=name,
         metadata={},
         kind="",
         environment="",

@@ -15,6 +15,7 @@ from tests.docs.markdown import ROOT, Block, blocks, code, name, only, params, t
 # How each kind is tested. The kinds without a word of their own are prose, or tested by others.
 TESTED = {
     "sh run": "test_shell.py",
+    "sh then": "test_shell.py",
     "sh make": "test_shell.py",
     "sh shown": "test_shell.py",
     "console demo": "test_through_envoy.py",

@@ -9,7 +9,14 @@ import urllib.request
 import pytest
 import yaml
 
-from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
+from authsvc.telemetry import (
+    AuditCounters,
+    CacheCounters,
+    DecisionCounters,
+    ListenerCounters,
+    UsageCounters,
+    metrics,
+)
 from authsvc.telemetry.exporters import Metrics
 from tests.docs.markdown import code, only, table
 
@@ -22,18 +29,28 @@ def exported() -> Exported:
     """Every metric's name with its labels, as scraped."""
     # A function that is added publishes metrics that this list, and the table, would miss.
     publishing = {name for name, _ in inspect.getmembers(metrics, inspect.isfunction) if not name.startswith("_")}
-    known = {"load_histogram", "observe_cache", "observe_decisions", "observe_listeners", "observe_usage"}
+    known = {
+        "load_histogram",
+        "observe_audit",
+        "observe_cache",
+        "observe_decisions",
+        "observe_listeners",
+        "observe_usage",
+    }
     assert known == publishing
     decisions = DecisionCounters("envoy")
     decisions.count("shop", "ok")
     used = UsageCounters()
     used.spikes["shop"] = 1
+    audit = AuditCounters()
+    audit.refused("not_found")
     with Metrics("127.0.0.1", 0) as provider:
         metrics.load_histogram(provider.meter)(0.001)
         metrics.observe_decisions(provider.meter, [decisions])
         metrics.observe_cache(provider.meter, CacheCounters(), lambda: 1, lambda: 0.5)
         metrics.observe_listeners(provider.meter, {"standard": ListenerCounters()})
         metrics.observe_usage(provider.meter, used, lambda: 1)
+        metrics.observe_audit(provider.meter, audit)
         with urllib.request.urlopen(f"http://{provider.address}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     found: Exported = {name: set() for name in re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import PAGES, ROOT, Block, inline_code, params
+from tests.docs.markdown import PAGES, ROOT, Block, blocks, inline_code, params
 
-PATIENCE = 120  # seconds
+PATIENCE = 240  # seconds
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
 ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
@@ -43,6 +44,20 @@ def scratch() -> Iterator[Path]:
         yield copy
 
 
+def with_followers(block: Block) -> str:
+    """Return the lines of a block, and of those of the same page that go on from there."""
+    here = [each for each in blocks("sh run", "sh then") if each.page == block.page]
+    behind = itertools.takewhile(lambda each: each.info == "sh then", here[here.index(block) + 1 :])
+    return "".join(each.text for each in (block, *behind))
+
+
+def test_every_block_that_goes_on_has_a_beginning() -> None:
+    """One that follows nothing would not be run."""
+    run = "".join(with_followers(block) for block in blocks("sh run"))
+
+    assert all(block.text in run for block in blocks("sh then"))
+
+
 @pytest.mark.parametrize("block", params("sh run"))
 def test_it_runs(block: Block, scratch: Path) -> None:
     """All lines together succeed, one after the other, on a machine where nothing is running yet."""
@@ -54,7 +69,7 @@ def test_it_runs(block: Block, scratch: Path) -> None:
     }
     with (scratch / "output").open("w+") as output:
         shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", block.text],
+            ["bash", "-euo", "pipefail", "-c", with_followers(block)],
             cwd=scratch,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -90,7 +105,7 @@ def test_make_knows_it(block: Block) -> None:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("block", params("sh run", "sh make", "sh shown"))
+@pytest.mark.parametrize("block", params("sh run", "sh then", "sh make", "sh shown"))
 def test_it_is_shell(block: Block) -> None:
     """The shell can read it."""
     done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)

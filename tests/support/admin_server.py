@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from authsvc_client.v1.audit_service_pb2_grpc import AuditServiceStub
 from authsvc_client.v1.decision_service_pb2_grpc import DecisionServiceStub
 from authsvc_client.v1.key_service_pb2 import CreateKeyRequest, CreateKeyResponse
 from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
@@ -24,9 +25,10 @@ from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.keys import KeyRecord, Revision
 from authsvc.limits import LocalLimiter
 from authsvc.listeners import options, standard
+from authsvc.refusals import Refusals
 from authsvc.servicers.administration import AdminServices, add_admin_services, admin_services, mint
 from authsvc.stores.sql import SqlStore
-from authsvc.telemetry import CacheCounters
+from authsvc.telemetry import AuditCounters, CacheCounters
 from authsvc.usecases.initialize import Initialize
 from tests.support.administration import shop
 from tests.support.fakes import PEPPERS
@@ -42,6 +44,7 @@ class AdminServer:
     services: AdminServices
     store: SqlStore
     cache: CachedKeyStore
+    refusals: Refusals
     apis: Apis
     channel: grpc.aio.Channel
     address: str
@@ -63,6 +66,11 @@ class AdminServer:
     def usage(self) -> Any:
         """Return the client of UsageService."""
         return UsageServiceStub(self.channel)
+
+    @property
+    def audit(self) -> Any:
+        """Return the client of AuditService."""
+        return AuditServiceStub(self.channel)
 
     @property
     def decisions(self) -> Any:
@@ -105,7 +113,7 @@ async def running_administration(
     admits: Callable[[Any], bool] | None = None,
 ) -> AsyncIterator[AdminServer]:
     """Serve on a port of its own; `register` may add what is not ours."""
-    store, clock = SqlStore.open(url), DatabaseClock()
+    store, clock = SqlStore.open(url, PEPPERS), DatabaseClock()
     apis = Apis([product or shop(), admin_api()])
 
     def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:
@@ -115,9 +123,11 @@ async def running_administration(
     # A loaded machine must not fail tests that are not about time.
     cache = CachedKeyStore(store, bearer_for, clock, CacheSettings(load_budget=5.0), CacheCounters())
     cache.confirm((await store.head()).revision, clock.monotonic())
+    refusals = Refusals(store, clock.monotonic, AuditCounters())
     services = admin_services(
         registry=store,
         usage=store,
+        audit=store,
         cache=cache,
         peppers=PEPPERS,
         apis=apis,
@@ -125,6 +135,7 @@ async def running_administration(
         clock=clock,
         stale=lambda: False,
         admits=admits,
+        note=refusals.note,
     )
     server = standard.new_server(options.ADMIN, (services.access,))
     add_admin_services(server, services)
@@ -140,6 +151,7 @@ async def running_administration(
                 services=services,
                 store=store,
                 cache=cache,
+                refusals=refusals,
                 apis=apis,
                 channel=channel,
                 address=address,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,19 @@ import psycopg
 import pytest
 import pytest_asyncio
 from psycopg import sql
+from sqlalchemy import make_url
 
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
+from tests.support.fakes import PEPPERS
 from tests.support.postgres import MissingPostgresError, Server, running_postgres
 
+GRANTS = Path(__file__).parents[2] / "deploy" / "grants.sql"
 DIALECTS = ("sqlite", "postgresql")
 
 _COPIES_FILES = 150_000  # the first version that can be asked to
 
+_PASSWORD = "hunter2"
 _numbers = itertools.count()
 
 
@@ -45,10 +50,25 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Server) -> Iterator[str]:
-    """Name a migrated database to copy."""
+def postgres_roles(postgres: Server) -> Iterator[Mapping[str, str]]:
+    """Names of this worker's own roles, by those in `deploy/grants.sql`: roles belong to all databases of a server."""
+    names = {name: f"{name}_test_{os.getpid()}" for name in ("authsvc_maintenance", "authsvc")}
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        for name in names.values():
+            made = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(_PASSWORD))
+            connection.execute(made)
+    yield names
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        for name in names.values():
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Server, postgres_roles: Mapping[str, str]) -> Iterator[str]:
+    """Name a migrated database to copy, with the grants of the service's roles."""
     with scratch_database(postgres) as url:
         migrate.upgrade(url)
+        run_sql(url, *grants(postgres_roles))
         yield url.rpartition("/")[2]
 
 
@@ -93,11 +113,36 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 
 
 @pytest_asyncio.fixture
-async def store(database_url: str) -> AsyncIterator[SqlStore]:
-    """Give the store of `database_url`."""
-    opened = SqlStore.open(database_url)
+async def store(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[SqlStore]:
+    """Give the store of `database_url`, with the rights that the service has."""
+    opened = SqlStore.open(as_role(database_url, "authsvc", request), PEPPERS)
     yield opened
     await opened.close()
+
+
+@pytest_asyncio.fixture
+async def maintenance(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[SqlStore]:
+    """Give the store of `database_url`, with the rights that maintenance has."""
+    opened = SqlStore.open(as_role(database_url, "authsvc_maintenance", request), PEPPERS)
+    yield opened
+    await opened.close()
+
+
+def as_role(url: str, role: str, request: pytest.FixtureRequest) -> str:
+    """Return the address of a database for one of the service's roles; SQLite has none."""
+    if url.startswith("sqlite"):
+        return url
+    name: str = request.getfixturevalue("postgres_roles")[role]
+    return make_url(url).set(username=name, password=_PASSWORD).render_as_string(hide_password=False)
+
+
+def grants(roles: Mapping[str, str]) -> list[str]:
+    """Return the statements of `deploy/grants.sql`, for roles of these names."""
+    text = re.sub(r"^--.*$", "", GRANTS.read_text(), flags=re.MULTILINE)
+    # The longer name first: the shorter one is a part of it.
+    for name, own in roles.items():
+        text = re.sub(rf"\b{name}\b", own, text)
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
 @contextmanager

@@ -143,7 +143,9 @@ class FakeStore(FakeChanges):
         """End a suspension."""
         return await self._switch(organization_id, OrganizationStatus.ACTIVE, "", actor, etag)
 
-    async def create_key(self, new: NewKey, actor: Actor) -> Changed[Key]:
+    async def create_key(
+        self, new: NewKey, actor: Actor, *, action: str = "key.create", reason: str = ""
+    ) -> Changed[Key]:
         """Store a key of an organization that is not deleted."""
         self._reach()
         owner = await self.get_organization(new.organization_id)
@@ -166,7 +168,7 @@ class FakeStore(FakeChanges):
             etag="1",
         )
         self.keys[new.id], self.digests[new.digest] = key, new.id
-        return self._changed(key, Event("key.create", new.id, actor))
+        return self._changed(key, Event(action, new.id, actor, reason))
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""

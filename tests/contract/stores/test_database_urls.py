@@ -13,6 +13,7 @@ from sqlalchemy import text
 from authsvc.domain.errors import StartupError
 from authsvc.stores.engine import open_engine, parse_url, sqlite_file
 from authsvc.stores.sql import SqlStore
+from tests.support.fakes import PEPPERS
 
 CANARY = "hunter2"
 
@@ -99,7 +100,7 @@ async def test_any_file_name_works(tmp_path: Path, sqlite_template: Path, name: 
     path = tmp_path / name
     shutil.copy(sqlite_template, path)
     url = f"sqlite:///{quote(str(path))}"
-    store = SqlStore.open(url)
+    store = SqlStore.open(url, PEPPERS)
     head = await store.head()
     await store.close()
 
@@ -109,7 +110,7 @@ async def test_any_file_name_works(tmp_path: Path, sqlite_template: Path, name: 
 
 async def test_postgres_connections_bound_every_wait(postgres_url: str) -> None:
     """What the server enforces on each of our connections, whatever the URL asked for."""
-    store = SqlStore.open(f"{postgres_url}?options=-c%20statement_timeout%3D0%20-c%20work_mem%3D8MB")
+    store = SqlStore.open(f"{postgres_url}?options=-c%20statement_timeout%3D0%20-c%20work_mem%3D8MB", PEPPERS)
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "TimeZone", "work_mem")
     found = [(await store.database.rows(text(f"SHOW {name}")))[0][name] for name in names]
     await store.close()
@@ -119,7 +120,7 @@ async def test_postgres_connections_bound_every_wait(postgres_url: str) -> None:
 
 async def test_sqlite_connections_are_careful(sqlite_url: str) -> None:
     """What every connection to a file is set to."""
-    store = SqlStore.open(sqlite_url)
+    store = SqlStore.open(sqlite_url, PEPPERS)
     names = ("busy_timeout", "journal_mode", "synchronous", "foreign_keys")
     found = [next(iter((await store.database.rows(text(f"PRAGMA {name}")))[0].values())) for name in names]
     await store.close()

@@ -17,6 +17,7 @@ from authsvc.ports import KeyFilter
 from authsvc.stores.engine import POOL_SIZE
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
+from tests.support.fakes import PEPPERS
 from tests.support.stored import ACTOR, digest, key_id, new_key, new_organization, organization_id
 
 FIXED = r"^the database is not available$"
@@ -89,7 +90,7 @@ async def test_a_missing_table_is_no_answer(store: SqlStore, database_url: str, 
 async def test_a_file_that_is_no_database_is_no_answer(tmp_path: Path) -> None:
     """Overwritten, truncated, another format: unavailable."""
     (tmp_path / "text.db").write_bytes(b"no database" * 1000)
-    store = SqlStore.open(f"sqlite:///{tmp_path}/text.db")
+    store = SqlStore.open(f"sqlite:///{tmp_path}/text.db", PEPPERS)
 
     with pytest.raises(UnavailableError, match=FIXED):
         await store.load([digest(1)])

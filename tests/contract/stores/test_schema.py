@@ -18,6 +18,7 @@ from authsvc.stores.migrate import CODE_REVISION, SCHEMA_REVISION, Schema
 from authsvc.stores.sql import SqlStore
 from authsvc.stores.tables import metadata
 from tests.support.databases import run_sql, scratch_database
+from tests.support.fakes import PEPPERS
 from tests.support.postgres import Server
 from tests.support.stored import digest
 
@@ -147,7 +148,7 @@ def test_a_sqlite_file_is_private(tmp_path: Path) -> None:
 async def test_the_journal_of_a_sqlite_file_is_private(tmp_path: Path) -> None:
     """The journal holds what the file holds."""
     migrate.upgrade(f"sqlite:///{tmp_path}/authsvc.db")
-    store = SqlStore.open(f"sqlite:///{tmp_path}/authsvc.db")
+    store = SqlStore.open(f"sqlite:///{tmp_path}/authsvc.db", PEPPERS)
     await store.load([digest(1)])
     found = modes(tmp_path)
     await store.close()
@@ -184,7 +185,7 @@ async def test_a_database_without_a_schema_is_told_from_a_lost_one(empty_databas
     """Missing tables are a matter for the operator; a missing database may come back."""
     if empty_database_url.startswith("sqlite"):
         (tmp_path / "empty.db").touch()
-    empty, lost = SqlStore.open(empty_database_url), SqlStore.open(f"sqlite:///{tmp_path}/lost.db")
+    empty, lost = SqlStore.open(empty_database_url, PEPPERS), SqlStore.open(f"sqlite:///{tmp_path}/lost.db", PEPPERS)
     try:
         assert Schema.MISSING is await migrate.examine(empty.database)
         with pytest.raises(UnavailableError):

@@ -24,7 +24,7 @@ from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
 from tests.support.builders import NOW, route
 from tests.support.databases import run_sql
-from tests.support.fakes import FakeClock
+from tests.support.fakes import PEPPERS, FakeClock
 from tests.support.stored import ACTOR, key_id, new_key, new_organization, organization_id
 from tests.support.usage import SHOP, batch, bearer, tally, use
 
@@ -48,7 +48,7 @@ PERIODS = {width: floor(NOW, {"minute": MINUTE, "hour": HOUR, "day": DAY}[width]
 async def second(database_url: str) -> AsyncIterator[SqlStore]:
     """Give another instance's store of the same database."""
     async with AsyncExitStack() as stack:
-        opened = SqlStore.open(database_url)
+        opened = SqlStore.open(database_url, PEPPERS)
         stack.push_async_callback(opened.close)
         yield opened
 
@@ -231,7 +231,7 @@ async def test_keys_are_found_by_their_last_use(store: SqlStore) -> None:
 
 async def test_usage_takes_no_position(store: SqlStore, postgres_url: str) -> None:
     """Who holds the head of the change log does not hold up usage, and usage moves nobody's cache."""
-    own = SqlStore.open(postgres_url)
+    own = SqlStore.open(postgres_url, PEPPERS)
     try:
         await keys_of(own, 1)
         before = (await own.head()).revision

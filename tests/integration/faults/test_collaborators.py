@@ -38,6 +38,7 @@ from tests.support.doors import (
     serving,
     until,
 )
+from tests.support.fakes import PEPPERS
 
 MAY = check_request(key=KEY).SerializeToString()
 FROM = RequestContext(source_ip="192.0.2.1")
@@ -189,7 +190,7 @@ async def test_a_lost_database_is_told_as_such() -> None:
 async def test_a_database_that_is_not_there(url: str) -> None:
     """The driver's own error names address and password; neither leaves the process."""
     built = door()
-    store = SqlStore.open(url.format("authsvc:canary-password-6b1f"))
+    store = SqlStore.open(url.format("authsvc:canary-password-6b1f"), PEPPERS)
     built.store.load = store.load  # type: ignore[method-assign]
     sent: list[bytes] = []
     with everything_logged() as log:

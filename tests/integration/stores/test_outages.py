@@ -17,6 +17,7 @@ from authsvc.stores import database, migrate
 from authsvc.stores.engine import POOL_SIZE, POOL_TIMEOUT
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
+from tests.support.fakes import PEPPERS
 from tests.support.postgres import Server, own_postgres
 from tests.support.stored import ACTOR, digest, key_id, new_key, new_organization
 
@@ -26,7 +27,7 @@ BUDGET = 0.15  # seconds a caller gives a load
 @pytest_asyncio.fixture
 async def postgres_store(postgres_url: str) -> AsyncIterator[SqlStore]:
     """Give a store with one key and every connection of its pool open."""
-    store = SqlStore.open(postgres_url)
+    store = SqlStore.open(postgres_url, PEPPERS)
     await store.create_organization(new_organization(), ACTOR)
     await store.create_key(new_key(), ACTOR)
     await fill(store)
@@ -147,7 +148,7 @@ async def test_a_cancelled_change_on_a_frozen_server_is_whole_or_nothing(
 async def test_a_killed_server_is_noticed_and_found_again(postgres: Server) -> None:
     """Loads fail at once while it is gone, and work once it is back, without a restart of ours."""
     with own_postgres() as cluster:
-        store = SqlStore.open(cluster.url)
+        store = SqlStore.open(cluster.url, PEPPERS)
         try:
             migrate.upgrade(cluster.url)
             await store.create_organization(new_organization(), ACTOR)
@@ -177,7 +178,7 @@ async def test_a_killed_server_is_noticed_and_found_again(postgres: Server) -> N
 async def test_a_standby_is_no_source(postgres: Server) -> None:
     """It answers, but may not know of a revocation yet: loads, heads and changes fail."""
     with own_postgres() as cluster:
-        store = SqlStore.open(cluster.url)
+        store = SqlStore.open(cluster.url, PEPPERS)
         try:
             migrate.upgrade(cluster.url)
             await store.load([digest(1)])

@@ -12,7 +12,7 @@ from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
 from tests.support.builders import NOW, route
 from tests.support.databases import run_sql
-from tests.support.fakes import FakeClock
+from tests.support.fakes import PEPPERS, FakeClock
 from tests.support.usage import SHOP, bearer
 
 KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -22,7 +22,7 @@ ROUNDS = 40
 
 async def test_connections_killed_at_any_moment_cost_no_count(postgres_url: str) -> None:
     """Before, in and after a commit: each batch is sent until it is acknowledged, and counts once."""
-    store, counters, clock = SqlStore.open(postgres_url), UsageCounters(), FakeClock()
+    store, counters, clock = SqlStore.open(postgres_url, PEPPERS), UsageCounters(), FakeClock()
     recorder, ids = Recorder(clock.now, counters), itertools.count()
     flusher = Flusher(recorder, store, clock, lambda: str(next(ids)), counters)
     keys, things, recorded = [bearer(number) for number in range(20)], route(), 0
@@ -49,7 +49,7 @@ async def test_connections_killed_at_any_moment_cost_no_count(postgres_url: str)
 
 async def test_counts_wait_for_a_database_that_refuses(postgres_url: str) -> None:
     """They are in memory as long as nothing can be written, and arrive when it can."""
-    store, counters, clock = SqlStore.open(postgres_url), UsageCounters(), FakeClock()
+    store, counters, clock = SqlStore.open(postgres_url, PEPPERS), UsageCounters(), FakeClock()
     recorder, ids = Recorder(clock.now, counters), itertools.count()
     flusher = Flusher(recorder, store, clock, lambda: str(next(ids)), counters)
     try:

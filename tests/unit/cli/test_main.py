@@ -30,6 +30,12 @@ COMMANDS = [
     ("key", "show"),
     ("key", "revoke"),
     ("key", "identify"),
+    ("key", "bulk-revoke"),
+    ("audit", "list"),
+    ("audit", "export"),
+    ("audit", "verify"),
+    ("audit", "prune"),
+    ("admin", "recover"),
 ]
 
 

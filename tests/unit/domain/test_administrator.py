@@ -14,8 +14,8 @@ from authsvc.domain.api import Api
 from authsvc.domain.errors import PermissionDeniedError
 from tests.support.builders import PUBLISHABLE, api, record
 
-READ = Access(scope="keys:read", operators_only=False)
-OPERATORS_READ = Access(scope="keys:read", operators_only=True)
+READ = Access(action="key.get", scope="keys:read", operators_only=False)
+OPERATORS_READ = Access(action="key.get", scope="keys:read", operators_only=True)
 OTHER = "org_01J00000000000000000000002"
 
 
