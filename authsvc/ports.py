@@ -23,11 +23,21 @@ from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredForm:
+    """How a record is stored: the digest it was found by, and what made that."""
+
+    digest: Digest
+    pepper_id: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The answer to one load: the record, if there is one, as of a position of the change log."""
 
     record: KeyRecord | None
     as_of: Revision
+    form: StoredForm | None = None  # of the record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,13 @@ class KeyStore(Protocol):
 
     async def head(self) -> Head:
         """Return the end of the change log."""
+
+
+class FormStore(Protocol):
+    """Where the form of a record can be replaced. Every failure is an `UnavailableError`."""
+
+    async def replace_form(self, key_id: str, old: Digest, new: StoredForm) -> bool:
+        """Store a key under another digest of the same text; False, and nothing, where the old one is not there."""
 
 
 class Absent(Enum):
@@ -79,6 +96,9 @@ class KeyCache(Protocol):
 
     def invalidate(self, revision: Revision, *targets: str) -> None:
         """Forget what is known of these key and organization ids from before the revision."""
+
+    def invalidate_absent(self, revision: Revision) -> None:
+        """Forget every digest that was not found before the revision."""
 
 
 class Clock(Protocol):

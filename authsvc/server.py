@@ -18,6 +18,7 @@ from authsvc.cache import CachedKeyStore, CacheSettings
 from authsvc.clock import DatabaseClock
 from authsvc.config import Address, Config, Listener, Settings, admin_api, check_plaintext, peppers, read_token
 from authsvc.domain.api import Api, Apis
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import PepperSet
@@ -28,6 +29,7 @@ from authsvc.listeners import options, sockets, standard
 from authsvc.listeners.fast import FastListener
 from authsvc.listeners.standard import PeerCheck
 from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
+from authsvc.rehash import RehashingStore
 from authsvc.servicers.administration import add_admin_services, admin_services, new_id
 from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
@@ -36,7 +38,7 @@ from authsvc.servicers.method import Method
 from authsvc.stores import migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
-from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
+from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, RehashCounters, UsageCounters, metrics
 from authsvc.telemetry.exporters import Metrics
 from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
@@ -74,6 +76,7 @@ class Parts:
     authorize: Authorize
     usage: Recorder
     flusher: Flusher
+    rehash: RehashingStore
 
     def stale(self) -> bool:
         """Whether the database has been silent for long enough to say so."""
@@ -105,6 +108,7 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await health.start()
         await heartbeat.first()
         await stack.enter_async_context(parts.flusher.running())
+        await stack.enter_async_context(parts.rehash.running())
         data = _data_plane(config, settings, parts, health, exported, claims)
         admin, admin_address = _admin_server(config, settings, parts)
         stop = asyncio.Event()
@@ -152,8 +156,10 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         api = apis.get(record.api)
         return None if api is None else bearer_of(record, api, as_of)
 
-    counters = CacheCounters(metrics.load_histogram(exported.meter))
-    cache = CachedKeyStore(store, bearer_for, clock, _cache_settings(config), counters)
+    counters, rehashed = CacheCounters(metrics.load_histogram(exported.meter)), RehashCounters()
+    rehash = RehashingStore(store, pepper_set, rehashed)
+    metrics.observe_rehash(exported.meter, rehashed, rehash.__len__)
+    cache = CachedKeyStore(rehash, bearer_for, clock, _cache_settings(config), counters)
     metrics.observe_cache(exported.meter, counters, cache.__len__, lambda: cache.staleness)
     used = UsageCounters()
     recorder = Recorder(clock.now, used)
@@ -166,9 +172,10 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         cache=cache,
         clock=clock,
         limiter=limiter,
-        authorize=Authorize(cache, pepper_set, limiter, clock),
+        authorize=Authorize(cache, Candidates(pepper_set, apis.values()), limiter, clock),
         usage=recorder,
         flusher=Flusher(recorder, store, clock, new_id, used),
+        rehash=rehash,
     )
 
 

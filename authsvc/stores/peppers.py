@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.errors import StartupError
-from authsvc.domain.hashing import Pepper, PepperSet
+from authsvc.domain.hashing import AnyPepper, PepperSet
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
 from authsvc.stores.tables import keys, pepper_checks
@@ -50,7 +50,7 @@ async def _refuse_missing(database: Database, accepted: PepperSet, known: Mappin
             raise StartupError(f"wrong pepper for this database: some of its keys need {pepper_id!r}")
 
 
-async def _remember(database: Database, pepper: Pepper) -> None:
+async def _remember(database: Database, pepper: AnyPepper) -> None:
     stored = insert(pepper_checks).values(pepper_id=pepper.id, check_bytes=pepper.check)
     try:
         await database.rows(stored.returning(pepper_checks.c.pepper_id))

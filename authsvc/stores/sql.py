@@ -15,8 +15,17 @@ from authsvc.domain.hashing import Digest, PepperSet
 from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.domain.usage import Batch, UsageQuery, UsageSum
-from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, OrganizationUpdate, Recalled
-from authsvc.stores import changes, mutations, peppers, queries, rows, usage
+from authsvc.ports import (
+    Head,
+    KeyFilter,
+    Loaded,
+    NewKey,
+    NewOrganization,
+    OrganizationUpdate,
+    Recalled,
+    StoredForm,
+)
+from authsvc.stores import changes, forms, mutations, peppers, queries, rows, usage
 from authsvc.stores.database import Database
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -50,6 +59,10 @@ class SqlStore:
     async def load(self, digests: Sequence[Digest]) -> Loaded:
         """Return the record stored under any of the digests; the first of them that matches wins."""
         return await self.database.run(self._loaded(digests))
+
+    async def replace_form(self, key_id: str, old: Digest, new: StoredForm) -> bool:
+        """Store a key under another digest of the same text; False, and nothing, where the old one is not there."""
+        return await self.database.run(forms.replace_form(self.database, key_id, old, new))
 
     async def head(self) -> Head:
         """Return the end of the change log and the database's time."""
@@ -174,7 +187,10 @@ class SqlStore:
         found = await self.database.rows(self._load, {"digests": list(digests)})
         as_of = _primary(found)
         row = _first_match(found, digests)
-        return Loaded(record=None if row is None else rows.key_record(row), as_of=as_of)
+        if row is None:
+            return Loaded(record=None, as_of=as_of)
+        form = StoredForm(digest=Digest(row["digest"]), pepper_id=row["pepper_id"], algorithm=row["algorithm"])
+        return Loaded(record=rows.key_record(row), as_of=as_of, form=form)
 
     async def _read_head(self) -> Head:
         statement = queries.head_statement(self.database.now(), postgresql=self.database.postgresql)
@@ -199,8 +215,12 @@ def _position(epoch: str, seq: int) -> Revision:
 
 def _first_match(found: Sequence[RowMapping], digests: Sequence[Digest]) -> RowMapping | None:
     # The database found them by equality; what it calls equal is its own affair, this is ours.
-    for digest in digests:
-        for row in found:
-            if row["digest"] is not None and hmac.compare_digest(row["digest"], digest):
-                return row
-    return None
+    matches = [
+        row
+        for digest in digests
+        for row in found
+        if row["digest"] is not None and hmac.compare_digest(row["digest"], digest)
+    ]
+    # One text has two records where two of its digests were imported: who killed one of them meant the text.
+    dead = (row for row in matches if row["revoked_at"] is not None or row["deleted_at"] is not None)
+    return next(dead, matches[0] if matches else None)
