@@ -12,6 +12,7 @@ from authsvc.domain.api import Api
 from authsvc.domain.decision import Bearer, Sender
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
+from authsvc.domain.importing import Import
 from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import Network
@@ -186,6 +187,41 @@ class NewKey:
     name: str
     hint: str
     metadata: Mapping[str, str]
+
+
+PRESENT: Final = "present"  # in place of a cause: an earlier import has brought the record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportBatch:
+    """Keys to store in one transaction, all of one API; `digest` names for the trail what was received."""
+
+    source: str
+    api: str
+    keys: Sequence[Import]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedBatch:
+    """What became of each key of a batch: None for stored, `PRESENT`, or why not; and where, if any was stored."""
+
+    causes: Sequence[str | None]
+    revision: Revision | None
+
+
+class ImportStore(Protocol):
+    """Where imported keys go. Every failure is an `UnavailableError`."""
+
+    async def examine_import(self, batch: ImportBatch) -> Sequence[str | None]:
+        """Tell what storing the batch would make of each key, and store nothing."""
+
+    async def import_keys(self, batch: ImportBatch, actor: Actor) -> ImportedBatch:
+        """
+        Store those keys of a batch that can be, all or none, with one audit row.
+
+        Raises `ConflictError` while another process imports from the same source.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

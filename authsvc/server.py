@@ -38,7 +38,15 @@ from authsvc.servicers.method import Method
 from authsvc.stores import migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
-from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, RehashCounters, UsageCounters, metrics
+from authsvc.telemetry import (
+    CacheCounters,
+    DecisionCounters,
+    ImportCounters,
+    ListenerCounters,
+    RehashCounters,
+    UsageCounters,
+    metrics,
+)
 from authsvc.telemetry.exporters import Metrics
 from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
@@ -110,7 +118,7 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await stack.enter_async_context(parts.flusher.running())
         await stack.enter_async_context(parts.rehash.running())
         data = _data_plane(config, settings, parts, health, exported, claims)
-        admin, admin_address = _admin_server(config, settings, parts)
+        admin, admin_address = _admin_server(config, settings, parts, exported)
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -239,10 +247,13 @@ def _methods(parts: Parts) -> tuple[tuple[Method[Any], ...], tuple[DecisionCount
     return (Check(parts.apis, parts.authorize, envoy, parts.usage.record), *auth_methods(door)), (envoy, rpc)
 
 
-def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
+def _admin_server(config: Config, settings: Settings, parts: Parts, exported: Metrics) -> tuple[grpc.aio.Server, str]:
+    imported = ImportCounters()
+    metrics.observe_imports(exported.meter, imported)
     services = admin_services(
         registry=parts.store,
         usage=parts.store,
+        imports=parts.store,
         cache=parts.cache,
         peppers=parts.pepper_set,
         apis=Apis([*parts.apis.by_name.values(), parts.admin_api]),
@@ -251,6 +262,7 @@ def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grp
         stale=parts.stale,
         admits=_peer_check(config.admin),
         record=parts.usage.record,
+        imported=imported,
     )
     server = standard.new_server(options.ADMIN, (services.access,))
     add_admin_services(server, services)

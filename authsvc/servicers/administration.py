@@ -16,13 +16,14 @@ from ulid import ULID
 
 from authsvc.domain.api import Apis
 from authsvc.domain.hashing import PepperSet
-from authsvc.ports import Clock, KeyCache, Limiter, RecordUsage, Registry, UsageStore, uncounted
+from authsvc.ports import Clock, ImportStore, KeyCache, Limiter, RecordUsage, Registry, UsageStore, uncounted
 from authsvc.servicers.admin_access import AdminAccess
 from authsvc.servicers.decisions import DecisionServicer
 from authsvc.servicers.keys import KeyServicer, KeyUseCases
 from authsvc.servicers.organizations import OrganizationServicer, OrganizationUseCases
 from authsvc.servicers.page_tokens import PageTokens
 from authsvc.servicers.usage import UsageServicer
+from authsvc.telemetry import ImportCounters
 from authsvc.usecases.administer import Administer
 from authsvc.usecases.create_key import CreateKey, Mint
 from authsvc.usecases.create_organization import CreateOrganization
@@ -32,6 +33,7 @@ from authsvc.usecases.find_bearer import FindBearer
 from authsvc.usecases.get_key import GetKey
 from authsvc.usecases.get_organization import GetOrganization
 from authsvc.usecases.identify_key import IdentifyKey
+from authsvc.usecases.import_keys import ImportKeys
 from authsvc.usecases.list_keys import ListKeys
 from authsvc.usecases.list_organizations import ListOrganizations
 from authsvc.usecases.query_usage import QueryUsage
@@ -69,6 +71,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
     *,
     registry: Registry,
     usage: UsageStore,
+    imports: ImportStore,
     cache: KeyCache,
     peppers: PepperSet,
     apis: Apis,
@@ -77,6 +80,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
     stale: Callable[[], bool],
     admits: Callable[[grpc.aio.ServicerContext[Any, Any]], bool] | None = None,
     record: RecordUsage = uncounted,
+    imported: ImportCounters | None = None,
 ) -> AdminServices:
     """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
     find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
@@ -91,9 +95,11 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
                 rotate=RotateKey(registry, cache, apis, minting, clock),
                 revoke=RevokeKey(registry, cache, apis, clock),
                 delete=DeleteKey(registry, cache, apis, clock),
+                take_over=ImportKeys(imports, cache, peppers, apis, new_id, clock),
             ),
             clock,
             page_tokens,
+            imported,
         ),
         organizations=OrganizationServicer(
             OrganizationUseCases(

@@ -17,6 +17,8 @@ from authsvc.domain.updating import Update
 from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 from authsvc.ports import (
     Head,
+    ImportBatch,
+    ImportedBatch,
     KeyFilter,
     Loaded,
     NewKey,
@@ -25,7 +27,7 @@ from authsvc.ports import (
     Recalled,
     StoredForm,
 )
-from authsvc.stores import changes, forms, mutations, peppers, queries, rows, usage
+from authsvc.stores import changes, forms, imports, mutations, peppers, queries, rows, usage
 from authsvc.stores.database import Database
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -43,18 +45,22 @@ class SqlStore:
     `now` is the time on SQLite, which runs in this process; PostgreSQL has its own.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bulk: Database | None = None) -> None:
         self.database = database
+        self._bulk = bulk or database  # for what must not take the connections of others
         self._load = queries.load_statement(postgresql=database.postgresql)
 
     @classmethod
     def open(cls, url: str, now: Callable[[], Micros] = system_micros) -> SqlStore:
         """Build the store of a database URL; nothing is connected until it is asked."""
-        return cls(Database(open_engine(url), now))
+        database = Database(open_engine(url), now)
+        return cls(database, Database(open_engine(url, bulk=True), now) if database.postgresql else None)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.database.close()
+        if self._bulk is not self.database:
+            await self._bulk.close()
 
     async def load(self, digests: Sequence[Digest]) -> Loaded:
         """Return the record stored under any of the digests; the first of them that matches wins."""
@@ -170,6 +176,14 @@ class SqlStore:
     async def recall(self, actor: Actor) -> Recalled | None:
         """Return what the actor did under this request id in the last 24 hours."""
         return await self.database.run(changes.recall(self.database, actor))
+
+    async def examine_import(self, batch: ImportBatch) -> Sequence[str | None]:
+        """Tell what storing the batch would make of each key, and store nothing."""
+        return await self._bulk.run(imports.examine(self._bulk, batch))
+
+    async def import_keys(self, batch: ImportBatch, actor: Actor) -> ImportedBatch:
+        """Store those keys of a batch that can be, all or none, with one audit row."""
+        return await self._bulk.run(imports.store(self._bulk, batch, actor))
 
     async def write_usage(self, batch: Batch) -> None:
         """Add the counts of a batch and set last uses, once."""
