@@ -118,6 +118,7 @@ async def running_administration(
     services = admin_services(
         registry=store,
         usage=store,
+        imports=store,
         cache=cache,
         peppers=PEPPERS,
         apis=apis,
