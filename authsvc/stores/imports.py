@@ -7,15 +7,14 @@ commit there are two round trips, as for any change.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Executable, any_, func, insert, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, Executable, any_, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import TypeEngine
 
 from authsvc.domain.administration import OPERATORS, Actor, OrganizationStatus
 from authsvc.domain.errors import ConflictError, UnavailableError
@@ -104,7 +103,7 @@ async def _causes(database: Database, execute: Execute, batch: ImportBatch) -> S
         keys.c.import_source == batch.source, _among(database, keys.c.external_id, ids)
     )
     present = {row["external_id"] for row in await execute(known)}
-    found = await execute(select(keys.c.digest).where(_among(database, keys.c.digest, digests)))
+    found = await execute(select(keys.c.digest).where(_digests_among(database, digests)))
     taken = {bytes(row["digest"]) for row in found}
     found = await execute(
         select(organizations.c.id, organizations.c.name, organizations.c.status).where(
@@ -129,12 +128,19 @@ def _unfit(name: str, status: str) -> str | None:
     return OPERATORS_ONLY if name == OPERATORS else None
 
 
-def _among(database: Database, column: ColumnElement[Any], values: Sequence[Any] | set[Any]) -> ColumnElement[bool]:
+def _among(database: Database, column: ColumnElement[Any], texts: Collection[str]) -> ColumnElement[bool]:
+    """Hold a column to texts without blanks."""
     if not database.postgresql:
-        return column.in_(list(values))
-    # One parameter: with one for each value the statement would be compiled anew each time.
-    kind: TypeEngine[Any] = column.type
-    return column == any_(literal(list(values), ARRAY(kind)))
+        return column.in_(list(texts))
+    # One parameter, which is cheap to write: with one for each text the statement would be compiled anew each time.
+    return column == any_(func.string_to_array(" ".join(texts), " "))
+
+
+def _digests_among(database: Database, digests: Sequence[bytes]) -> ColumnElement[bool]:
+    if not database.postgresql:
+        return keys.c.digest.in_(digests)
+    listed = func.unnest(func.string_to_array(" ".join(digest.hex() for digest in digests), " "))
+    return keys.c.digest == any_(func.array(select(func.decode(listed, "hex")).scalar_subquery()))
 
 
 def _event(batch: ImportBatch, count: int) -> Event:
@@ -161,20 +167,55 @@ async def _copy(
     driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, psycopg.AsyncConnection):
         raise TypeError("not a connection of psycopg")
-    names = list(_row(batch, stored[0], actor, now))
-    async with driver.cursor() as cursor, cursor.copy(f"COPY keys ({', '.join(names)}) FROM STDIN") as copy:
-        for key in stored:
-            row = _row(batch, key, actor, now)
-            row["scopes"] = _json_list(key.terms.scopes)
-            row["limits"], row["metadata"] = "[]", "{}"
-            for name in ("created_at", "updated_at", "expires_at"):
-                row[name] = timestamp(row[name])
-            await copy.write_row(tuple(row.values()))
+    before = "\t".join(map(_copied, (batch.api, batch.source, _maker(actor), "", 1, [], {})))
+    at = _copied(timestamp(now))
+    columns = "api, import_source, created_by, revoke_reason, version, limits, metadata, created_at, updated_at"
+    lines = "".join(f"{before}\t{at}\t{at}\t{_line(key)}\n" for key in stored)
+    async with driver.cursor() as cursor, cursor.copy(f"COPY keys ({columns}, {_OWN_COLUMNS}) FROM STDIN") as copy:
+        await copy.write(lines)
 
 
-def _json_list(names: Sequence[str]) -> str:
-    # Names of scopes need no escapes.
-    return "[" + ",".join(f'"{name}"' for name in names) + "]"
+_OWN_COLUMNS = (
+    "id, digest, pepper_id, algorithm, organization_id, kind, environment, scopes, full_access, expires_at, name, "
+    "hint, external_id"
+)
+
+
+def _line(key: Import) -> str:
+    terms = key.terms
+    # Ids, digests and algorithms have a form of their own, in which there is nothing to escape.
+    return "\t".join(
+        (
+            key.id,
+            "\\\\x" + key.digest.hex(),
+            key.pepper_id,
+            key.algorithm,
+            key.organization_id,
+            terms.kind,
+            _copied(terms.environment),
+            _copied(list(terms.scopes)),
+            "t" if terms.full_access else "f",
+            _copied(timestamp(terms.expires_at)),
+            _copied(key.name),
+            _copied(key.hint),
+            _copied(key.external_id),
+        )
+    )
+
+
+def _copied(value: object) -> str:
+    """Write a value as COPY reads it."""
+    if value is None:
+        return "\\N"
+    text = json.dumps(value) if isinstance(value, (list, dict)) else str(value)
+    return text.translate(_ESCAPES) if "\\" in text or not text.isprintable() else text
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _maker(actor: Actor) -> str:
+    return actor.key_id or ON_THIS_MACHINE
 
 
 def _row(batch: ImportBatch, key: Import, actor: Actor, now: Micros) -> dict[str, Any]:
@@ -199,7 +240,7 @@ def _row(batch: ImportBatch, key: Import, actor: Actor, now: Micros) -> dict[str
         "import_source": batch.source,
         "external_id": key.external_id,
         "created_at": now,
-        "created_by": actor.key_id or ON_THIS_MACHINE,
+        "created_by": _maker(actor),
         "updated_at": now,
         "version": 1,
     }

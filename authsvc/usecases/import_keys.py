@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -109,23 +110,32 @@ class ImportKeys:
 
     async def _import(self, actor: Actor, header: Header, intake: Intake, batches: AsyncIterator[Received]) -> Report:
         report, everything = Report(), hashlib.sha256()
-        async for received in batches:
-            if not 0 < len(received.records) <= MAX_BATCH:
-                raise InvalidInputError(f"batch.records: 1 to {MAX_BATCH}")
-            everything.update(received.digest)
-            admitted = _admitted(intake, received.records, report)
-            if admitted:
-                batch = ImportBatch(
-                    source=header.source,
-                    api=header.api,
-                    keys=[found for _, found in admitted],
-                    digest=self._name(received.digest),
-                )
-                causes = await uninterrupted(self._stored(batch, actor, report, dry_run=header.dry_run))
-                for (record, _), cause in zip(admitted, causes, strict=True):
-                    _count(report, record, cause)
+        under_way: asyncio.Task[None] | None = None
+        try:
+            async for received in batches:
+                if not 0 < len(received.records) <= MAX_BATCH:
+                    raise InvalidInputError(f"batch.records: 1 to {MAX_BATCH}")
+                everything.update(received.digest)
+                admitted = _admitted(intake, received.records, report)
+                # While the database takes one batch the next is looked at, and no more than that.
+                if under_way is not None:
+                    await under_way
+                name = self._name(received.digest)
+                work = self._settle(actor, header, admitted, name, report)
+                under_way = asyncio.create_task(uninterrupted(work))
+        finally:
+            if under_way is not None:
+                await under_way
         report.digest = self._name(everything.digest())
         return report
+
+    async def _settle(
+        self, actor: Actor, header: Header, admitted: Sequence[tuple[ForeignKey, Import]], name: str, report: Report
+    ) -> None:
+        batch = ImportBatch(source=header.source, api=header.api, keys=[key for _, key in admitted], digest=name)
+        causes = await self._stored(batch, actor, report, dry_run=header.dry_run) if admitted else ()
+        for (record, _), cause in zip(admitted, causes, strict=True):
+            _count(report, record, cause)
 
     async def _stored(self, batch: ImportBatch, actor: Actor, report: Report, *, dry_run: bool) -> Sequence[str | None]:
         if dry_run:
