@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from authsvc.cli import check, configuration, database, key_changes, keys, organization_changes, organizations, usage
+from authsvc.cli import (
+    check,
+    configuration,
+    database,
+    key_changes,
+    key_import,
+    keys,
+    organization_changes,
+    organizations,
+    pepper,
+    usage,
+)
 from authsvc.cli.errors import REFUSED, USAGE, CommandError
 
 _INTERRUPTED = 130
@@ -78,9 +89,11 @@ organizations.app.command()(organization_changes.delete)
 keys.app.command()(key_changes.update)
 keys.app.command()(key_changes.rotate)
 keys.app.command()(key_changes.delete)
+keys.app.command("import")(key_import.import_)
 app.add_typer(organizations.app, name="org")
 app.add_typer(keys.app, name="key")
 app.add_typer(usage.app, name="usage")
+app.add_typer(pepper.app, name="pepper")
 app.command()(check.check)
 
 

@@ -103,7 +103,8 @@ def _response(report: Report) -> pb.ImportKeysResponse:
         already_present=report.present,
         rejected_count=report.rejected,
         rejected=[
-            pb.ImportRejection(line=told.line, external_id=told.external_id, cause=told.cause) for told in report.told
+            pb.ImportRejection(line=told.line, external_id=told.external_id, cause=told.cause)
+            for told in sorted(report.told, key=lambda told: told.line)
         ],
         revision="" if report.revision is None else str(report.revision),
         digest=report.digest,

@@ -8,8 +8,9 @@ whichever is stored, and everything that decides stays as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.hashing import Digest, Pepper
@@ -17,6 +18,8 @@ from authsvc.ports import StoredForm
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
 from authsvc.stores.tables import keys, pepper_checks
+
+WRAP_BATCH = 500  # keys
 
 _LIVE: tuple[ColumnElement[bool], ...] = (keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
 
@@ -60,23 +63,36 @@ def layers(pepper_id: str) -> tuple[str, ...]:
     return tuple(pepper_id.rstrip(")").split("("))
 
 
+async def wrap_all(database: Database, pepper_id: str, outer: Pepper) -> int:
+    """Wrap every key of a pepper, live or not, in the outer one, in batches; return how many there were."""
+    known = [row["pepper_id"] for row in await database.rows(select(pepper_checks.c.pepper_id))]
+    inner = [id_ for id_ in known if layers(id_)[0] == pepper_id]
+    total = 0
+    while (some := await wrap_some(database, inner, outer, WRAP_BATCH)) > 0:
+        total += some
+    return total
+
+
 async def wrap_some(database: Database, inner: Sequence[str], outer: Pepper, most: int) -> int:
-    """Wrap up to so many keys of the inner peppers, live or not, in the outer one; return how many there were."""
+    """Wrap up to so many keys of the inner peppers in the outer one, in one transaction; return how many there were."""
     some = (
         select(keys.c.id, keys.c.digest, keys.c.pepper_id, keys.c.algorithm)
         .where(keys.c.pepper_id.in_(inner))
         .limit(most)
     )
+    effect = update(keys).where(keys.c.id == bindparam("wrapped"), keys.c.digest == bindparam("old"))
     async with database.transaction() as connection:
         found = (await connection.execute(some)).mappings().all()
-        for row in found:
-            await connection.execute(
-                update(keys)
-                .where(keys.c.id == row["id"], keys.c.digest == row["digest"])
-                .values(
-                    digest=outer.wrap(Digest(row["digest"])),
-                    pepper_id=f"{outer.id}({row['pepper_id']})",
-                    algorithm=f"hmac({row['algorithm']})",
-                )
-            )
+        if found:
+            await connection.execute(effect, [_wrapped(row, outer) for row in found])
     return len(found)
+
+
+def _wrapped(row: RowMapping, outer: Pepper) -> dict[str, Any]:
+    return {
+        "wrapped": row["id"],
+        "old": row["digest"],
+        "digest": outer.wrap(Digest(row["digest"])),
+        "pepper_id": f"{outer.id}({row['pepper_id']})",
+        "algorithm": f"hmac({row['algorithm']})",
+    }

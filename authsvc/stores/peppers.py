@@ -32,6 +32,15 @@ async def verify(database: Database, accepted: PepperSet) -> None:
     _compare(accepted, await _known(database))
 
 
+async def introduce(database: Database, accepted: PepperSet) -> None:
+    """Compare and remember the accepted peppers, whether or not keys need others: for work on a stopped service."""
+    known = await _known(database)
+    _compare(accepted, known)
+    for pepper in accepted.all:
+        if pepper.id not in known:
+            await _remember(database, pepper)
+
+
 async def _known(database: Database) -> Mapping[str, bytes]:
     found = await database.rows(select(pepper_checks.c.pepper_id, pepper_checks.c.check_bytes))
     return {row["pepper_id"]: row["check_bytes"] for row in found}
