@@ -20,7 +20,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 def old_text(number: int, prefix: str = "old_") -> str:
     """Return the text of a key of the old system."""
-    draw = random.Random(number)  # noqa: S311 - no secret
+    draw = random.Random(number)
     return prefix + "".join(draw.choice(LETTERS) for _ in range(32))
 
 

@@ -54,7 +54,7 @@ async def test_a_batch_leaves_one_audit_row_and_one_change(owned: SqlStore, data
     audited = run_sql(database_url, "SELECT action, target_id, after FROM audit_events WHERE action = 'key.import'")
     told = run_sql(database_url, "SELECT seq, kind, key_id FROM auth_change ORDER BY seq DESC LIMIT 1")
     assert [("key.import", "legacy")] == [(row[0], row[1]) for row in audited]
-    assert all(part in str(audited[0][2]) for part in ('count', '2', "d" * 64, "verifa"))
+    assert all(part in str(audited[0][2]) for part in ("count", "2", "d" * 64, "verifa"))
     assert done.revision is not None
     assert [(done.revision.seq, "negatives", None)] == list(told)
 
