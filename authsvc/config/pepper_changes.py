@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from authsvc.config.peppers import MAX_PEPPERS, PepperFile, Wrapped, load, write
+from authsvc.config.peppers import MAX_PEPPERS, PepperFile, Wrapped, load, valid_id, write
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import MIN_PEPPER_SIZE
 
@@ -26,6 +26,8 @@ def store(path: Path, contents: PepperFile) -> None:
 
 def added(file: PepperFile, pepper_id: str, random: Callable[[int], bytes] = secrets.token_bytes) -> PepperFile:
     """Return the file with a new random pepper, which is accepted and not yet current."""
+    if not valid_id(pepper_id):
+        raise StartupError("an id is at most 32 letters, digits, dots, _ and -")
     if pepper_id in file.peppers or pepper_id in file.wrapped:
         raise StartupError(f"there is a pepper {pepper_id!r} already: an id is never used again")
     if len(file.peppers) >= MAX_PEPPERS:

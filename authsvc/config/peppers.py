@@ -141,6 +141,11 @@ def generate(path: Path, random: Callable[[int], bytes] = secrets.token_bytes) -
     return read(path)
 
 
+def valid_id(pepper_id: str) -> bool:
+    """Whether a text can name a pepper."""
+    return _ID.fullmatch(pepper_id) is not None
+
+
 def _mapping(path: Path, data: Mapping[str, Any], name: str, least: int, most: int) -> Mapping[str, Any]:
     values = data.get(name, {})
     if not isinstance(values, dict) or not least <= len(values) <= most:
@@ -174,7 +179,7 @@ def _where(message: str) -> str:
 
 
 def _secret(path: Path, pepper_id: str, value: Any) -> bytes:  # noqa: ANN401 - plain data
-    if _ID.fullmatch(pepper_id) is None:
+    if not valid_id(pepper_id):
         raise StartupError(f"{path}: an id is at most 32 letters, digits, dots, _ and -")
     secret = _decoded(value)
     if secret is None:
