@@ -13,6 +13,7 @@ from authsvc.domain.audit import AuditEvent, Outcome
 from authsvc.domain.decision import Bearer, Sender
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
+from authsvc.domain.importing import Import
 from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import Network
@@ -24,11 +25,21 @@ from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredForm:
+    """How a record is stored: the digest it was found by, and what made that."""
+
+    digest: Digest
+    pepper_id: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """The answer to one load: the record, if there is one, as of a position of the change log."""
 
     record: KeyRecord | None
     as_of: Revision
+    form: StoredForm | None = None  # of the record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,13 @@ class KeyStore(Protocol):
 
     async def head(self) -> Head:
         """Return the end of the change log."""
+
+
+class FormStore(Protocol):
+    """Where the form of a record can be replaced. Every failure is an `UnavailableError`."""
+
+    async def replace_form(self, key_id: str, old: Digest, new: StoredForm) -> bool:
+        """Store a key under another digest of the same text; False, and nothing, where the old one is not there."""
 
 
 class Absent(Enum):
@@ -80,6 +98,9 @@ class KeyCache(Protocol):
 
     def invalidate(self, revision: Revision, *targets: str) -> None:
         """Forget what is known of these key and organization ids from before the revision."""
+
+    def invalidate_absent(self, revision: Revision) -> None:
+        """Forget every digest that was not found before the revision."""
 
 
 class Clock(Protocol):
@@ -167,6 +188,41 @@ class NewKey:
     name: str
     hint: str
     metadata: Mapping[str, str]
+
+
+PRESENT: Final = "present"  # in place of a cause: an earlier import has brought the record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportBatch:
+    """Keys to store in one transaction, all of one API; `digest` names for the trail what was received."""
+
+    source: str
+    api: str
+    keys: Sequence[Import]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedBatch:
+    """What became of each key of a batch: None for stored, `PRESENT`, or why not; and where, if any was stored."""
+
+    causes: Sequence[str | None]
+    revision: Revision | None
+
+
+class ImportStore(Protocol):
+    """Where imported keys go. Every failure is an `UnavailableError`."""
+
+    async def examine_import(self, batch: ImportBatch) -> Sequence[str | None]:
+        """Tell what storing the batch would make of each key, and store nothing."""
+
+    async def import_keys(self, batch: ImportBatch, actor: Actor) -> ImportedBatch:
+        """
+        Store those keys of a batch that can be, all or none, with one audit row.
+
+        Raises `ConflictError` while another process imports from the same source.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from authsvc.cache import CachedKeyStore, CacheSettings
 from authsvc.clock import DatabaseClock
 from authsvc.config import Address, Config, Listener, Settings, admin_api, check_plaintext, peppers, read_token
 from authsvc.domain.api import Api, Apis
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import PepperSet
@@ -29,6 +30,7 @@ from authsvc.listeners.fast import FastListener
 from authsvc.listeners.standard import PeerCheck
 from authsvc.listeners.tls import TlsFiles, named_peers, server_credentials
 from authsvc.refusals import Refusals
+from authsvc.rehash import RehashingStore
 from authsvc.servicers.administration import add_admin_services, admin_services, new_id
 from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
@@ -37,7 +39,16 @@ from authsvc.servicers.method import Method
 from authsvc.stores import migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
-from authsvc.telemetry import AuditCounters, CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
+from authsvc.telemetry import (
+    AuditCounters,
+    CacheCounters,
+    DecisionCounters,
+    ImportCounters,
+    ListenerCounters,
+    RehashCounters,
+    UsageCounters,
+    metrics,
+)
 from authsvc.telemetry.exporters import Metrics
 from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
@@ -77,6 +88,7 @@ class Parts:
     flusher: Flusher
     refusals: Refusals
     audit: AuditCounters
+    rehash: RehashingStore
 
     def stale(self) -> bool:
         """Whether the database has been silent for long enough to say so."""
@@ -109,8 +121,9 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await heartbeat.first()
         await stack.enter_async_context(parts.flusher.running())
         await stack.enter_async_context(parts.refusals.running())
+        await stack.enter_async_context(parts.rehash.running())
         data = _data_plane(config, settings, parts, health, exported, claims)
-        admin, admin_address = _admin_server(config, settings, parts)
+        admin, admin_address = _admin_server(config, settings, parts, exported)
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -156,8 +169,10 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         api = apis.get(record.api)
         return None if api is None else bearer_of(record, api, as_of)
 
-    counters = CacheCounters(metrics.load_histogram(exported.meter))
-    cache = CachedKeyStore(store, bearer_for, clock, _cache_settings(config), counters)
+    counters, rehashed = CacheCounters(metrics.load_histogram(exported.meter)), RehashCounters()
+    rehash = RehashingStore(store, pepper_set, rehashed)
+    metrics.observe_rehash(exported.meter, rehashed, rehash.__len__)
+    cache = CachedKeyStore(rehash, bearer_for, clock, _cache_settings(config), counters)
     metrics.observe_cache(exported.meter, counters, cache.__len__, lambda: cache.staleness)
     used = UsageCounters()
     recorder = Recorder(clock.now, used)
@@ -172,11 +187,12 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         cache=cache,
         clock=clock,
         limiter=limiter,
-        authorize=Authorize(cache, pepper_set, limiter, clock),
+        authorize=Authorize(cache, Candidates(pepper_set, apis.values()), limiter, clock),
         usage=recorder,
         flusher=Flusher(recorder, store, clock, new_id, used),
         refusals=Refusals(store, clock.monotonic, audit),
         audit=audit,
+        rehash=rehash,
     )
 
 
@@ -240,11 +256,14 @@ def _methods(parts: Parts) -> tuple[tuple[Method[Any], ...], tuple[DecisionCount
     return (Check(parts.apis, parts.authorize, envoy, parts.usage.record), *auth_methods(door)), (envoy, rpc)
 
 
-def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grpc.aio.Server, str]:
+def _admin_server(config: Config, settings: Settings, parts: Parts, exported: Metrics) -> tuple[grpc.aio.Server, str]:
+    imported = ImportCounters()
+    metrics.observe_imports(exported.meter, imported)
     services = admin_services(
         registry=parts.store,
         usage=parts.store,
         audit=parts.store,
+        imports=parts.store,
         cache=parts.cache,
         peppers=parts.pepper_set,
         apis=Apis([*parts.apis.by_name.values(), parts.admin_api]),
@@ -255,6 +274,7 @@ def _admin_server(config: Config, settings: Settings, parts: Parts) -> tuple[grp
         record=parts.usage.record,
         note=parts.refusals.note,
         counters=parts.audit,
+        imported=imported,
     )
     server = standard.new_server(options.ADMIN, (services.access,))
     add_admin_services(server, services)

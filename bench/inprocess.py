@@ -15,6 +15,7 @@ from authsvc.cache import CachedKeyStore, CacheSettings
 from authsvc.clock import DatabaseClock
 from authsvc.config import load
 from authsvc.domain.api import Api, Apis
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import bearer_of
 from authsvc.domain.hashing import Digest, Pepper, PepperSet
 from authsvc.domain.keys import KeyRecord, Revision
@@ -81,7 +82,7 @@ class Door:
         )
         self.cache.confirm(_REVISION, clock.monotonic())
         peppers = PepperSet(Pepper("p1", secrets.token_bytes(32)), ())
-        self.authorize = Authorize(self.cache, peppers, LocalLimiter(buckets), clock)
+        self.authorize = Authorize(self.cache, Candidates(peppers, ()), LocalLimiter(buckets), clock)
         self.check = Check(self.apis, self.authorize, DecisionCounters("envoy"))
 
     def new_key(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -53,11 +53,13 @@ class Client:
         """Return a service's stub."""
         return kind(self._channel)
 
-    def call(self, method: Callable[..., ResponseT], request: Message) -> ResponseT:
-        """Call a method; what goes wrong ends the command."""
+    def call(
+        self, method: Callable[..., ResponseT], request: Message | Iterator[Message], timeout: float = TIMEOUT
+    ) -> ResponseT:
+        """Call a method with a message, or with several; what goes wrong ends the command."""
         metadata = (("authorization", f"Bearer {self._secret.reveal()}"),)
         try:
-            return method(request, timeout=TIMEOUT, metadata=metadata)
+            return method(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise _ended(error, self._target) from None
 

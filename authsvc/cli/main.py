@@ -21,9 +21,11 @@ from authsvc.cli import (
     configuration,
     database,
     key_changes,
+    key_import,
     keys,
     organization_changes,
     organizations,
+    pepper,
     usage,
 )
 from authsvc.cli.errors import REFUSED, USAGE, CommandError
@@ -105,11 +107,13 @@ keys.app.command()(key_changes.update)
 keys.app.command()(key_changes.rotate)
 keys.app.command()(key_changes.delete)
 keys.app.command()(bulk_revoke.bulk_revoke)
+keys.app.command("import")(key_import.import_)
 app.add_typer(organizations.app, name="org")
 app.add_typer(keys.app, name="key")
 app.add_typer(audit.app, name="audit")
 app.add_typer(usage.app, name="usage")
 app.add_typer(administrators.app, name="admin")
+app.add_typer(pepper.app, name="pepper")
 app.command()(check.check)
 
 

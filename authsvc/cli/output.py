@@ -91,6 +91,7 @@ def key_record(key: Key) -> list[Row]:
         ("works from", instant(key.not_before)),
         ("expires", instant(key.expires_at)),
         ("created", f"{instant(key.created_at)} by {key.created_by}"),
+        *((("imported", f"{key.external_id} from {key.import_source}"),) if key.import_source else ()),
         ("last used", " ".join(filter(None, (instant(key.last_used_at), _client(key))))),
         *((f"metadata {name}", value) for name, value in sorted(key.metadata.items())),
     ]

@@ -19,6 +19,7 @@ from authsvc.config.values import (
     HeaderName,
     HeaderValue,
     Host,
+    ImportAlgorithm,
     Lifetime,
     Method,
     Name,
@@ -160,8 +161,8 @@ class KeyClassSection(Section):
     """Characters after the prefix, checksum included; `[least, most]` for keys that were made elsewhere."""
     checksum: Literal["crc32", "none"] = "crc32"
     """Whether the key ends in a checksum, so that a typo is refused without a query."""
-    imports: list[Literal["sha256", "sha512"]] = Field(default=[], max_length=2)
-    """Under which digests keys of this class may have been imported."""
+    imports: list[ImportAlgorithm] = Field(default=[], max_length=2)
+    """Under which digests keys of this class may have been imported; an HMAC names its secret in the pepper file."""
 
 
 class RotationSection(Section):

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from authsvc.config.problems import unknown
 from authsvc.domain import routes, scopes
+from authsvc.domain.candidates import ALGORITHM
 from authsvc.domain.key_text import presentable
 from authsvc.domain.quotas import parse_rate
 from authsvc.domain.reasons import Reason
@@ -179,6 +180,11 @@ Peer = Annotated[
     str, _text(_PEER, "the DNS name or URI of a client certificate, exact, without wildcard"), _schema(_PEER)
 ]
 FileName = Annotated[str, _text(r"[^\x00-\x1f\x7f]{1,4096}", "the name of a file"), _schema("[^\\x00-\\x1f\\x7f]+")]
+ImportAlgorithm = Annotated[
+    str,
+    _text(ALGORITHM, "one of sha256, sha512, hmac-sha256:NAME and hmac-sha512:NAME"),
+    _schema(ALGORITHM, "sha256", "hmac-sha256:old"),
+]
 Prefix = Annotated[str, _checked(_check_prefix)]
 Method = Annotated[str, _checked(_check_method), _schema("[A-Z]{1,20}", "GET", ANY_METHOD)]
 PathTemplate = Annotated[str, _checked(routes.template_error), _schema("/.*", "/v1/items/{item}", "/v1/files/**")]

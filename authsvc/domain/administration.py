@@ -61,6 +61,8 @@ class Key:
     etag: str
     last_used_address: str = ""
     last_used_agent: str = ""  # a class of clients, see `domain.usage`
+    import_source: str = ""  # the system it was imported from, with its id there
+    external_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ class AuditKeys:
 
     def __init__(self, peppers: PepperSet) -> None:
         self.current = AuditKey.of(peppers.current)
-        self.all = (self.current, *(AuditKey.of(pepper) for pepper in peppers.others))
+        self.all = tuple(AuditKey.of(pepper) for pepper in peppers.plain)
 
     def __repr__(self) -> str:
         """Name the keys, never their secrets."""

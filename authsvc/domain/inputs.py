@@ -159,4 +159,6 @@ def _origin(text: str, index: int) -> OriginPattern:
 
 
 def _printable(text: str) -> bool:
+    if text.isascii():
+        return text.isprintable()
     return not any(character in _TURNING or unicodedata.category(character) in _UNPRINTABLE for character in text)

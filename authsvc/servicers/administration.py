@@ -20,6 +20,7 @@ from authsvc.domain.hashing import PepperSet
 from authsvc.ports import (
     AuditStore,
     Clock,
+    ImportStore,
     KeyCache,
     Limiter,
     RecordUsage,
@@ -36,7 +37,7 @@ from authsvc.servicers.keys import KeyServicer, KeyUseCases
 from authsvc.servicers.organizations import OrganizationServicer, OrganizationUseCases
 from authsvc.servicers.page_tokens import PageTokens
 from authsvc.servicers.usage import UsageServicer
-from authsvc.telemetry import AuditCounters
+from authsvc.telemetry import AuditCounters, ImportCounters
 from authsvc.usecases.administer import Administer
 from authsvc.usecases.bulk_revoke_keys import BulkRevokeKeys
 from authsvc.usecases.create_key import CreateKey, Mint
@@ -47,6 +48,7 @@ from authsvc.usecases.find_bearer import FindBearer
 from authsvc.usecases.get_key import GetKey
 from authsvc.usecases.get_organization import GetOrganization
 from authsvc.usecases.identify_key import IdentifyKey
+from authsvc.usecases.import_keys import ImportKeys
 from authsvc.usecases.list_audit_events import ListAuditEvents
 from authsvc.usecases.list_keys import ListKeys
 from authsvc.usecases.list_organizations import ListOrganizations
@@ -87,6 +89,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
     registry: Registry,
     usage: UsageStore,
     audit: AuditStore,
+    imports: ImportStore,
     cache: KeyCache,
     peppers: PepperSet,
     apis: Apis,
@@ -97,6 +100,7 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
     record: RecordUsage = uncounted,
     note: Callable[[Refusal], None] = unnoted,
     counters: AuditCounters | None = None,
+    imported: ImportCounters | None = None,
 ) -> AdminServices:
     """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
     find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
@@ -112,9 +116,11 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
                 revoke=RevokeKey(registry, cache, apis, clock),
                 bulk_revoke=BulkRevokeKeys(registry, cache, apis, clock),
                 delete=DeleteKey(registry, cache, apis, clock),
+                take_over=ImportKeys(imports, cache, peppers, apis, new_id, clock),
             ),
             clock,
             page_tokens,
+            imported,
         ),
         organizations=OrganizationServicer(
             OrganizationUseCases(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,15 @@ from authsvc.domain.administration import Key
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.updating import KEY_FIELDS
 from authsvc.ports import Clock
-from authsvc.servicers import wire
+from authsvc.servicers import imports, wire
 from authsvc.servicers.admin_access import caller
 from authsvc.servicers.page_tokens import PageTokens
+from authsvc.telemetry import ImportCounters
 from authsvc.usecases.bulk_revoke_keys import BulkRevocation, BulkRevokeKeys
 from authsvc.usecases.create_key import CreateKey, KeyRequest
 from authsvc.usecases.delete_key import DeleteKey, Deletion
 from authsvc.usecases.get_key import GetKey
+from authsvc.usecases.import_keys import ImportKeys
 from authsvc.usecases.list_keys import ListKeys
 from authsvc.usecases.revoke_key import Revocation, RevokeKey
 from authsvc.usecases.rotate_key import RotateKey, Rotation
@@ -43,13 +46,17 @@ class KeyUseCases:
     revoke: RevokeKey
     bulk_revoke: BulkRevokeKeys
     delete: DeleteKey
+    take_over: ImportKeys
 
 
 class KeyServicer(KeyServiceServicer):
     """The methods not written here answer UNIMPLEMENTED."""
 
-    def __init__(self, use: KeyUseCases, clock: Clock, page_tokens: PageTokens) -> None:
+    def __init__(
+        self, use: KeyUseCases, clock: Clock, page_tokens: PageTokens, imported: ImportCounters | None = None
+    ) -> None:
         self._use = use
+        self._imported = imported or ImportCounters()
         self._clock = clock
         self._page_tokens = page_tokens
 
@@ -190,6 +197,14 @@ class KeyServicer(KeyServiceServicer):
         return pb.DeleteKeyResponse(
             key=wire.key_message(changed.value, self._clock.now()), revision=str(changed.revision)
         )
+
+    async def ImportKeys(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[pb.ImportKeysRequest],
+        context: Context,  # noqa: ARG002
+    ) -> pb.ImportKeysResponse:
+        """See key_service.proto."""
+        return await imports.import_keys(self._use.take_over, caller(), request_iterator, self._imported)
 
     def _page(self, keys: tuple[Key, ...], next_token: str) -> tuple[pb.ListKeysResponse, str]:
         """Return as many keys as fit, and the id the next page begins behind."""

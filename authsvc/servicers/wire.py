@@ -91,6 +91,8 @@ def key_message(key: Key, now: Micros) -> key_pb2.Key:
         metadata=record.metadata,
         rate_limits=[_rate(limit) for limit in record.limits],
         etag=key.etag,
+        import_source=key.import_source,
+        external_id=key.external_id,
     )
 
 

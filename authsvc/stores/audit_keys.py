@@ -25,7 +25,7 @@ async def known(database: Database, accepted: PepperSet) -> Mapping[str, AuditKe
     """Return every key that the accepted peppers lead to, by its id."""
     found = {key.id: key for key in AuditKeys(accepted).all}
     for row in await database.rows(select(audit_keys.c.wrapped)):
-        for pepper in accepted.all:
+        for pepper in accepted.plain:
             key = AuditKey.unwrapped(pepper, row["wrapped"])
             if key is not None:
                 found[key.id] = key

@@ -22,6 +22,11 @@ Text = String().with_variant(String(collation="C"), "postgresql")
 Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
+def timestamp(micros: Micros | None) -> datetime | None:
+    """Return an instant as PostgreSQL's driver takes it."""
+    return None if micros is None else _EPOCH + timedelta(microseconds=micros)
+
+
 class Instant(TypeDecorator[Micros]):
     """Microseconds since 1970, exactly: TIMESTAMPTZ in PostgreSQL, an integer in SQLite."""
 
@@ -34,9 +39,7 @@ class Instant(TypeDecorator[Micros]):
 
     def process_bind_param(self, value: Micros | None, dialect: Dialect) -> datetime | int | None:
         """Turn an instant into what the driver takes."""
-        if value is None or dialect.name != "postgresql":
-            return value
-        return _EPOCH + timedelta(microseconds=value)
+        return timestamp(value) if dialect.name == "postgresql" else value
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Micros | None:  # noqa: ANN401 (the driver's)
         """Turn what the driver gives into an instant."""

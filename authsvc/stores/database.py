@@ -17,6 +17,7 @@ from sqlalchemy import (
     Executable,
     Insert,
     RowMapping,
+    Select,
     String,
     cast,
     func,
@@ -53,7 +54,7 @@ USED_ALREADY = "request_id: it was used already"
 
 _POSTGRESQL = "postgresql"
 
-Effect = ReturningInsert[Any] | ReturningUpdate[Any]
+Effect = ReturningInsert[Any] | ReturningUpdate[Any] | Select[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,8 @@ class Change:
             effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
             if noted is not None:
                 count = select(func.count()).select_from(noted.cte("noted")).scalar_subquery()
-                effect = effect.returning(count.label("noted"))
+                noting = count.label("noted")
+                effect = effect.add_columns(noting) if isinstance(effect, Select) else effect.returning(noting)
             touched = (await self._connection.execute(effect)).mappings().all()
             if noted is not None and any(row["noted"] == 0 for row in touched):
                 raise AlreadyExistsError(USED_ALREADY)
@@ -203,9 +205,13 @@ class Database:
         and none is missing.
         """
         async with self._writing(), self._begun() as connection:
-            head = (await connection.execute(self._next_position(events))).mappings().one()
-            yield Change(connection, head, actor, self._trail(head, events))
+            yield await self.position(connection, actor, events)
             await connection.commit()
+
+    async def position(self, connection: AsyncConnection, actor: Actor, events: int = 1) -> Change:
+        """Take the next position within a transaction, which must then end soon: see `change`."""
+        head = (await connection.execute(self._next_position(events))).mappings().one()
+        return Change(connection, head, actor, self._trail(head, events))
 
     async def note(self, entries: Sequence[tuple[Actor, Event]], outcome: Outcome) -> None:
         """Write down what changed neither a key nor an organization: no position is taken, no cache hears of it."""

@@ -21,11 +21,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from authsvc.domain.errors import StartupError
 
 POOL_SIZE = 10
+BULK_POOL_SIZE = 4
 POOL_TIMEOUT = 1.0  # seconds to wait for a free connection
 
 _HINT = "write sqlite:///path/to/file or postgresql://user@host/database"
 _MIN_SQLITE = (3, 35, 0)  # RETURNING
 _TIMEOUTS = {"statement_timeout": 300, "lock_timeout": 200, "idle_in_transaction_session_timeout": 5000}
+_BULK_TIMEOUTS = {"statement_timeout": 2500}  # less than the time after which a hanging server is cut off
 _CONNECTION = {
     "connect_timeout": 1,
     "tcp_user_timeout": 1000,
@@ -51,9 +53,11 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def open_engine(text: str) -> AsyncEngine:
+def open_engine(text: str, *, bulk: bool = False) -> AsyncEngine:
     """
-    Build the engine of the service; nothing is connected yet, and a missing SQLite file is not made.
+    Build the engine of the service, or that of bulk work beside it, whose statements may take longer.
+
+    Nothing is connected yet, and a missing SQLite file is not made.
 
     Every connection is in autocommit: a read is one round trip, and a change says BEGIN itself.
     There is no ping at checkout, which would double the cost of a load; `Database` tries again once
@@ -61,9 +65,10 @@ def open_engine(text: str) -> AsyncEngine:
     """
     url = parse_url(text)
     if url.drivername != "sqlite":
-        return _open(url, connect_args=connection_settings(url, _TIMEOUTS))
+        timeouts = _TIMEOUTS | _BULK_TIMEOUTS if bulk else _TIMEOUTS
+        return _open(url, connection_settings(url, timeouts), BULK_POOL_SIZE if bulk else POOL_SIZE)
     file = f"file:{quote(str(sqlite_file(url)))}"
-    engine = _open(URL.create("sqlite+aiosqlite", database=file, query={"mode": "rw", "uri": "true"}), connect_args={})
+    engine = _open(URL.create("sqlite+aiosqlite", database=file, query={"mode": "rw", "uri": "true"}), {}, POOL_SIZE)
     event.listen(engine.sync_engine, "connect", set_pragmas)
     return engine
 
@@ -93,13 +98,13 @@ def set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-def _open(url: URL, connect_args: Mapping[str, Any]) -> AsyncEngine:
+def _open(url: URL, connect_args: Mapping[str, Any], pool_size: int) -> AsyncEngine:
     return create_async_engine(
         url,
         connect_args=dict(connect_args),
         hide_parameters=True,
         isolation_level="AUTOCOMMIT",
-        pool_size=POOL_SIZE,
+        pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
     )

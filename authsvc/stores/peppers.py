@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.errors import StartupError
-from authsvc.domain.hashing import Pepper, PepperSet
+from authsvc.domain.hashing import AnyPepper, PepperSet
 from authsvc.stores import audit_keys
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
@@ -32,6 +32,15 @@ async def verify(database: Database, accepted: PepperSet) -> None:
     # Another process may have remembered its own meanwhile.
     _compare(accepted, await _known(database))
     await audit_keys.remember(database, accepted)
+
+
+async def introduce(database: Database, accepted: PepperSet) -> None:
+    """Compare and remember the accepted peppers, whether or not keys need others: for work on a stopped service."""
+    known = await _known(database)
+    _compare(accepted, known)
+    for pepper in accepted.all:
+        if pepper.id not in known:
+            await _remember(database, pepper)
 
 
 async def _known(database: Database) -> Mapping[str, bytes]:
@@ -52,7 +61,7 @@ async def _refuse_missing(database: Database, accepted: PepperSet, known: Mappin
             raise StartupError(f"wrong pepper for this database: some of its keys need {pepper_id!r}")
 
 
-async def _remember(database: Database, pepper: Pepper) -> None:
+async def _remember(database: Database, pepper: AnyPepper) -> None:
     stored = insert(pepper_checks).values(pepper_id=pepper.id, check_bytes=pepper.check)
     try:
         await database.rows(stored.returning(pepper_checks.c.pepper_id))

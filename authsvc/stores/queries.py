@@ -20,6 +20,7 @@ KEY: tuple[Column[Any], ...] = tuple(
 )
 # What a load asks for: all that policy reads, and nothing else.
 _RECORD: tuple[Column[Any], ...] = tuple(keys.c[field.name] for field in fields(KeyRecord) if field.name in keys.c)
+_FORM: tuple[Column[Any], ...] = (keys.c.digest, keys.c.pepper_id, keys.c.algorithm)
 ORGANIZATION: tuple[Column[Any], ...] = tuple(organizations.c)
 
 _OWNER_LABELS = {name: f"organization_{name}" for name in ("status", "networks", "plan")}
@@ -54,7 +55,7 @@ def load_statement(*, postgresql: bool) -> Select[Any]:
     """
     standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
     return (
-        select(*_HEAD, standby.label("standby"), keys.c.digest, *_RECORD, *_OWNER)
+        select(*_HEAD, standby.label("standby"), *_FORM, *_RECORD, *_OWNER)
         .select_from(change_head)
         .outerjoin(keys, _MATCHES)
         .outerjoin(organizations, organizations.c.id == keys.c.organization_id)

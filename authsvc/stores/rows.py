@@ -70,6 +70,8 @@ def key(row: Row) -> Key:
             etag=str(row["version"]),
             last_used_address=row["last_used_address"] or "",
             last_used_agent=row["last_used_agent"] or "",
+            import_source=row["import_source"] or "",
+            external_id=row["external_id"] or "",
         )
 
 

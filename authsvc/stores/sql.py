@@ -19,6 +19,8 @@ from authsvc.domain.usage import Batch, UsageQuery, UsageSum
 from authsvc.ports import (
     AuditFilter,
     Head,
+    ImportBatch,
+    ImportedBatch,
     KeyFilter,
     Loaded,
     NewKey,
@@ -26,8 +28,9 @@ from authsvc.ports import (
     OrganizationUpdate,
     Recalled,
     Refusal,
+    StoredForm,
 )
-from authsvc.stores import audit, bulk, changes, mutations, peppers, queries, rows, usage
+from authsvc.stores import audit, bulk, changes, forms, imports, mutations, peppers, queries, rows, usage
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -40,22 +43,31 @@ class SqlStore:
     `now` is the time on SQLite, which runs in this process; PostgreSQL has its own.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bulk: Database | None = None) -> None:
         self.database = database
+        self._bulk = bulk or database  # for what must not take the connections of others
         self._load = queries.load_statement(postgresql=database.postgresql)
 
     @classmethod
     def open(cls, url: str, accepted: PepperSet, now: Callable[[], Micros] = system_micros) -> SqlStore:
         """Build the store of a database URL and its peppers; nothing is connected until it is asked."""
-        return cls(Database(open_engine(url), now, AuditKeys(accepted)))
+        keys = AuditKeys(accepted)
+        database = Database(open_engine(url), now, keys)
+        return cls(database, Database(open_engine(url, bulk=True), now, keys) if database.postgresql else None)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.database.close()
+        if self._bulk is not self.database:
+            await self._bulk.close()
 
     async def load(self, digests: Sequence[Digest]) -> Loaded:
         """Return the record stored under any of the digests; the first of them that matches wins."""
         return await self.database.run(self._loaded(digests))
+
+    async def replace_form(self, key_id: str, old: Digest, new: StoredForm) -> bool:
+        """Store a key under another digest of the same text; False, and nothing, where the old one is not there."""
+        return await self.database.run(forms.replace_form(self.database, key_id, old, new))
 
     async def head(self) -> Head:
         """Return the end of the change log and the database's time."""
@@ -202,6 +214,14 @@ class SqlStore:
         """Remove the events that are older than so many microseconds; return how many."""
         return await self.database.run(audit.prune(self.database, kept))
 
+    async def examine_import(self, batch: ImportBatch) -> Sequence[str | None]:
+        """Tell what storing the batch would make of each key, and store nothing."""
+        return await self._bulk.run(imports.examine(self._bulk, batch))
+
+    async def import_keys(self, batch: ImportBatch, actor: Actor) -> ImportedBatch:
+        """Store those keys of a batch that can be, all or none, with one audit row."""
+        return await self._bulk.run(imports.store(self._bulk, batch, actor))
+
     async def write_usage(self, batch: Batch) -> None:
         """Add the counts of a batch and set last uses, once."""
         await self.database.run(usage.write(self.database, batch))
@@ -218,7 +238,10 @@ class SqlStore:
         found = await self.database.rows(self._load, {"digests": list(digests)})
         as_of = _primary(found)
         row = _first_match(found, digests)
-        return Loaded(record=None if row is None else rows.key_record(row), as_of=as_of)
+        if row is None:
+            return Loaded(record=None, as_of=as_of)
+        form = StoredForm(digest=Digest(row["digest"]), pepper_id=row["pepper_id"], algorithm=row["algorithm"])
+        return Loaded(record=rows.key_record(row), as_of=as_of, form=form)
 
     async def _read_head(self) -> Head:
         statement = queries.head_statement(self.database.now(), postgresql=self.database.postgresql)
@@ -243,8 +266,12 @@ def _position(epoch: str, seq: int) -> Revision:
 
 def _first_match(found: Sequence[RowMapping], digests: Sequence[Digest]) -> RowMapping | None:
     # The database found them by equality; what it calls equal is its own affair, this is ours.
-    for digest in digests:
-        for row in found:
-            if row["digest"] is not None and hmac.compare_digest(row["digest"], digest):
-                return row
-    return None
+    matches = [
+        row
+        for digest in digests
+        for row in found
+        if row["digest"] is not None and hmac.compare_digest(row["digest"], digest)
+    ]
+    # One text has two records where two of its digests were imported: who killed one of them meant the text.
+    dead = (row for row in matches if row["revoked_at"] is not None or row["deleted_at"] is not None)
+    return next(dead, matches[0] if matches else None)

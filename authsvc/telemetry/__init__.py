@@ -5,6 +5,22 @@ The hot path only adds to plain integers; the metrics SDK reads them when somebo
 (`counter.add` costs 5 to 10 µs, an integer 0.1).
 """
 
-from authsvc.telemetry.counters import AuditCounters, CacheCounters, DecisionCounters, ListenerCounters, UsageCounters
+from authsvc.telemetry.counters import (
+    AuditCounters,
+    CacheCounters,
+    DecisionCounters,
+    ImportCounters,
+    ListenerCounters,
+    RehashCounters,
+    UsageCounters,
+)
 
-__all__ = ["AuditCounters", "CacheCounters", "DecisionCounters", "ListenerCounters", "UsageCounters"]
+__all__ = [
+    "AuditCounters",
+    "CacheCounters",
+    "DecisionCounters",
+    "ImportCounters",
+    "ListenerCounters",
+    "RehashCounters",
+    "UsageCounters",
+]

@@ -51,6 +51,29 @@ class CacheCounters:
         self.observe_load = observe_load  # takes the seconds a load took; off the hot path
 
 
+class RehashCounters:
+    """What became of keys that were found in an older form."""
+
+    __slots__ = ("done", "dropped", "failed", "overtaken")
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.overtaken = 0  # somebody else was first
+        self.dropped = 0
+        self.failed = 0
+
+
+class ImportCounters:
+    """What became of records that were to be imported."""
+
+    __slots__ = ("imported", "present", "rejected")
+
+    def __init__(self) -> None:
+        self.imported = 0
+        self.present = 0
+        self.rejected = 0
+
+
 class UsageCounters:
     """What became of counted usage, besides being stored."""
 

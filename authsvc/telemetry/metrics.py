@@ -10,7 +10,9 @@ from authsvc.telemetry.counters import (
     AuditCounters,
     CacheCounters,
     DecisionCounters,
+    ImportCounters,
     ListenerCounters,
+    RehashCounters,
     UsageCounters,
 )
 
@@ -83,6 +85,29 @@ def observe_listeners(meter: Meter, listeners: Mapping[str, ListenerCounters]) -
     )
 
 
+def observe_rehash(meter: Meter, counters: RehashCounters, waiting: Callable[[], int]) -> None:
+    """Publish how many keys wait for their newest form, and what became of others."""
+    meter.create_observable_gauge(
+        "authsvc.rehash.waiting",
+        [lambda _: [Observation(waiting())]],
+        description="Keys that wait for their newest form",
+    )
+    meter.create_observable_counter(
+        "authsvc.rehash.keys",
+        [_by_outcome(counters, ("done", "overtaken", "dropped", "failed"))],
+        description="Keys found in an older form, by what became of them",
+    )
+
+
+def observe_imports(meter: Meter, counters: ImportCounters) -> None:
+    """Publish what became of records that were to be imported, dry runs excepted."""
+    meter.create_observable_counter(
+        "authsvc.import.records",
+        [_by_outcome(counters, ("imported", "present", "rejected"))],
+        description="Records of imports, by what became of them",
+    )
+
+
 def observe_usage(meter: Meter, counters: UsageCounters, pending: Callable[[], int]) -> None:
     """Publish how much usage waits to be stored, and what became of it otherwise."""
     meter.create_observable_gauge(
@@ -117,6 +142,10 @@ def observe_audit(meter: Meter, counters: AuditCounters) -> None:
 
 def _of_each(listeners: Mapping[str, ListenerCounters], name: str) -> Read:
     return lambda _: [Observation(getattr(of, name), {"listener": listener}) for listener, of in listeners.items()]
+
+
+def _by_outcome(source: object, names: Sequence[str]) -> Read:
+    return lambda _: [Observation(getattr(source, name), {"outcome": name}) for name in names]
 
 
 def _attribute(source: object, name: str) -> Read:

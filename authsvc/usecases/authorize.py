@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import UNKNOWN_KEY, Attempt, Bearer, Deny, Outcome, Spend, decide
-from authsvc.domain.hashing import Digest, PepperSet
+from authsvc.domain.hashing import Digest
 from authsvc.domain.key_text import presentable
 from authsvc.domain.question import Question
 from authsvc.domain.quotas import Verdict
@@ -36,10 +37,10 @@ def spend_nothing(_: Bearer) -> tuple[Verdict, ...]:
 class Authorize:
     """Gather the key's record, then decide. Raises `UnavailableError` when it cannot."""
 
-    def __init__(self, keys: KeyCache, peppers: PepperSet, limiter: Limiter, clock: Clock) -> None:
+    def __init__(self, keys: KeyCache, candidates: Candidates, limiter: Limiter, clock: Clock) -> None:
         self._keys = keys
-        self._peppers = peppers
-        self._digest = peppers.current.digest
+        self._candidates = candidates
+        self._digest = candidates.peppers.current.digest
         self._spend: Spend = limiter.spend
         self._now = clock.now
 
@@ -65,7 +66,7 @@ class Authorize:
             return Outcome(question.api, NO_CREDENTIAL, None, question.route, question.sender)
         if question.api.keys.parse(key) is None:
             return Outcome(question.api, UNKNOWN_KEY, None, question.route, question.sender)
-        return Miss(question, (digest, *(pepper.digest(key) for pepper in self._peppers.others)))
+        return Miss(question, (digest, *self._candidates.others(key)))
 
     def _decide(self, bearer: Bearer | None, question: Question) -> Outcome:
         question.now, question.spend = self._now(), self._spend if question.spends else spend_nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from authsvc.domain.api import Apis
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import Bearer
 from authsvc.domain.hashing import PepperSet
 from authsvc.ports import Absent, KeyCache
@@ -17,7 +18,7 @@ class FindBearer:
 
     def __init__(self, keys: KeyCache, peppers: PepperSet, apis: Apis, budget: float) -> None:
         self._keys = keys
-        self._peppers = peppers
+        self._candidates = Candidates(peppers, apis.by_name.values())
         self._apis = apis
         self._budget = budget
 
@@ -31,11 +32,10 @@ class FindBearer:
         # Text that no API's keys look like costs no query.
         if all(api.keys.parse(key) is None for api in self._apis.by_name.values()):
             return None
-        digest = self._peppers.current.digest(key)
+        digest = self._candidates.peppers.current.digest(key)
         known = self._keys.get(digest)
         if isinstance(known, Absent):
             return None
         if known is not None and not fresh:
             return known
-        digests = (digest, *(pepper.digest(key) for pepper in self._peppers.others))
-        return await self._keys.fetch(digests, self._budget, None, patient=True)
+        return await self._keys.fetch((digest, *self._candidates.others(key)), self._budget, None, patient=True)

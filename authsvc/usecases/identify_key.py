@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from authsvc.domain.administration import Key
 from authsvc.domain.api import Apis
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.errors import InvalidInputError, NotFoundError
 from authsvc.domain.hashing import PepperSet
 from authsvc.domain.key_text import presentable
@@ -17,7 +18,7 @@ class IdentifyKey:
 
     def __init__(self, registry: Registry, peppers: PepperSet, apis: Apis) -> None:
         self._registry = registry
-        self._peppers = peppers
+        self._candidates = Candidates(peppers, apis.by_name.values())
         self._apis = apis
 
     async def __call__(self, secret: Secret) -> Key:
@@ -28,6 +29,6 @@ class IdentifyKey:
         if all(api.keys.parse(text) is None for api in self._apis.by_name.values()):
             raise NotFoundError(NO_SUCH_KEY)
         try:
-            return await self._registry.find_key([pepper.digest(text) for pepper in self._peppers.all])
+            return await self._registry.find_key(self._candidates.all(text))
         except NotFoundError as error:
             raise NotFoundError(NO_SUCH_KEY) from error

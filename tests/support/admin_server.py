@@ -128,6 +128,7 @@ async def running_administration(
         registry=store,
         usage=store,
         audit=store,
+        imports=store,
         cache=cache,
         peppers=PEPPERS,
         apis=apis,

@@ -19,6 +19,7 @@ from google.protobuf.json_format import MessageToDict
 
 from authsvc.cache import CachedKeyStore, CacheSettings
 from authsvc.domain.api import Api, Apis, EnvironmentSource
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.hashing import Digest, Pepper, PepperSet
 from authsvc.domain.key_text import KeyClass, KeyTable
@@ -158,7 +159,7 @@ def door(
     cache = CachedKeyStore(store, bearer_for, clock, settings or PATIENT, cached)
     cache.confirm(REVISION, clock.monotonic())
     counted = limiter or LocalLimiter()
-    authorize = Authorize(cache, PepperSet(PEPPER, ()), counted, clock)
+    authorize = Authorize(cache, Candidates(PepperSet(PEPPER, ()), ()), counted, clock)
     check = Check(known, authorize, envoy)
     rpc = DecisionCounters("grpc")
     methods = (check, *auth_methods(AuthDoor(known, authorize, rpc, lambda: False)))

@@ -19,10 +19,11 @@ from authsvc.domain.errors import AlreadyExistsError, FailedPreconditionError, N
 from authsvc.domain.hashing import Digest, Pepper, PepperSet
 from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.domain.quotas import Verdict
-from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization
+from authsvc.ports import Head, KeyFilter, Loaded, NewKey, NewOrganization, StoredForm
 from authsvc.telemetry import CacheCounters
 from tests.support.builders import NOW
 from tests.support.fake_changes import Event, FakeChanges, check_etag, listed
+from tests.support.fake_imports import FakeImports
 
 EPOCH = "00000000-0000-0000-0000-000000000001"
 PEPPERS = PepperSet(Pepper("p2", b"2" * 32), [Pepper("p1", b"1" * 32)])
@@ -64,13 +65,14 @@ class FakeLimiter:
 
 
 @dataclass
-class FakeStore(FakeChanges):
+class FakeStore(FakeChanges, FakeImports):
     """Organizations and keys in dictionaries."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     organizations: dict[str, Organization] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     digests: dict[Digest, str] = field(default_factory=dict)
+    forms: dict[Digest, tuple[str, str]] = field(default_factory=dict)  # of keys that were imported
     events: list[Event] = field(default_factory=list)
     seq: int = 0
     loads: int = 0
@@ -83,8 +85,12 @@ class FakeStore(FakeChanges):
         self._reach()
         self.loads += 1
         found = next((self.digests[digest] for digest in digests if digest in self.digests), None)
-        record = None if found is None else self._current(self.keys[found]).record
-        return Loaded(record=record, as_of=self._revision())
+        if found is None:
+            return Loaded(record=None, as_of=self._revision())
+        digest = next(digest for digest in digests if digest in self.digests)
+        pepper_id, algorithm = self.forms.get(digest, ("p2", "hmac"))
+        form = StoredForm(digest=digest, pepper_id=pepper_id, algorithm=algorithm)
+        return Loaded(record=self._current(self.keys[found]).record, as_of=self._revision(), form=form)
 
     async def head(self) -> Head:
         """Return the end of the change log."""

@@ -20,6 +20,7 @@ from authsvc.config import admin_api
 from authsvc.domain.administration import ADMIN_API, Actor
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, Apis
+from authsvc.domain.candidates import Candidates
 from authsvc.domain.decision import Deny
 from authsvc.domain.errors import AuthsvcError
 from authsvc.domain.inputs import WantedNetworks
@@ -63,7 +64,8 @@ class InProcess:
         mint = Mint(peppers=PEPPERS, new_id=lambda: next(self._ids), choice=random.Random(1).choice)
         self._create_key = CreateKey(self._store, apis, mint, clock)
         limiter = LocalLimiter(now=lambda: 0)
-        authorize = Authorize(cache_over(self._store, apis, clock), PEPPERS, limiter, clock)
+        candidates = Candidates(PEPPERS, apis.by_name.values())
+        authorize = Authorize(cache_over(self._store, apis, clock), candidates, limiter, clock)
         self._check = Check(Apis([api]), authorize, DecisionCounters("envoy"))
         own = record(api=ADMIN_API, environment=None, full_access=True)
         self._operator = Administrator(api=administration, record=own, address="")

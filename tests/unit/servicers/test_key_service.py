@@ -33,7 +33,8 @@ from tests.support.administration import NO_KEY, NO_ORGANIZATION
 from tests.support.databases import run_sql
 from tests.support.fakes import PEPPERS
 
-NOT_BUILT = {"BulkRevokeKeys", "ImportKeys"}
+NOT_BUILT = {"BulkRevokeKeys"}
+OPERATORS_ONLY = {"ImportKeys"}  # no product's key gets as far as an id
 
 
 @pytest_asyncio.fixture
@@ -176,7 +177,7 @@ def requests_for(key_id: str, organization_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [method.name for method in DESCRIPTOR.services_by_name["KeyService"].methods])
 async def test_what_belongs_to_others_is_as_absent_as_nothing(admin: AdminServer, sqlite_url: str, name: str) -> None:
     """Every RPC of the service, aimed at another organization and at none: one answer, and no row changed."""
-    if name in NOT_BUILT:
+    if name in NOT_BUILT | OPERATORS_ONLY:
         assert name not in requests_for("", "")
         return
     acme, globex = await admin.organization("acme"), await admin.organization("globex")

@@ -90,7 +90,7 @@ def test_a_key_is_shown_whole() -> None:
     message = wire.key_message(shown, NOW)
 
     unset = {field.name for field in message.DESCRIPTOR.fields} - {field.name for field, _ in message.ListFields()}
-    assert unset == {"import_source", "external_id"}
+    assert unset == set()
     assert (message.status, list(message.scopes)) == (key_pb2.KEY_STATUS_REVOKED, ["a:read", "b:read"])
     assert (list(message.origins.origins), list(message.networks.cidrs)) == (["https://a.example"], ["10.0.0.0/8"])
     assert list(message.rate_limits) == ["10/minute", "3/7ns"]
@@ -124,6 +124,10 @@ def test_an_organization_is_shown_whole() -> None:
         suspended_at=3,
         suspend_reason="unpaid",
         etag="1",
+        last_used_address="192.0.2.1",
+        last_used_agent="curl",
+        import_source="old",
+        external_id="1",
     )
 
     message = wire.organization_message(organization)

@@ -939,12 +939,12 @@ class ImportKeysResponse(_message.Message):
     revision: _builtins.str
     """State that includes the change, as `epoch:seq`; at most 64 bytes. Empty when nothing was written."""
     digest: _builtins.str
-    """SHA-256 over all records as received, 64 characters of lower-case hex: the same for a dry run and the run after
-    it.
+    """Names all records as received, 64 characters of lower-case hex: the same for a dry run and the run after it. Made
+    under the current pepper, so that it gives nothing of a record away.
     """
     @_builtins.property
     def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportRejection]:
-        """The first rejected records; at most 100."""
+        """The first rejected records; at most 10000."""
 
     def __init__(
         self,

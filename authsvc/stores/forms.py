@@ -1,0 +1,98 @@
+"""
+How keys are stored: the digest, and what made it, replaced by another digest of the same text.
+
+None of it takes a position: what is cached of a key is kept under the digest of its newest form,
+whichever is stored, and everything that decides stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from authsvc.domain.hashing import Digest, Pepper
+from authsvc.ports import StoredForm
+from authsvc.stores.database import Database
+from authsvc.stores.faults import is_taken
+from authsvc.stores.tables import keys, pepper_checks
+
+WRAP_BATCH = 500  # keys
+
+_LIVE: tuple[ColumnElement[bool], ...] = (keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
+
+
+async def replace_form(database: Database, key_id: str, old: Digest, new: StoredForm) -> bool:
+    """Replace the form of one key, if it is still stored under the old digest."""
+    effect = (
+        update(keys)
+        .where(keys.c.id == key_id, keys.c.digest == old)
+        .values(digest=new.digest, pepper_id=new.pepper_id, algorithm=new.algorithm)
+    )
+    try:
+        async with database.transaction() as connection:
+            return (await connection.execute(effect)).rowcount == 1
+    except IntegrityError as error:
+        # The text has a record of its own under the new digest, which is the one that counts.
+        if not is_taken(error):
+            raise
+        return False
+
+
+async def live_by_pepper(database: Database) -> Mapping[str, int]:
+    """Return how many keys, neither revoked nor deleted, each pepper has that the database knows."""
+    known = await database.report(select(pepper_checks.c.pepper_id))
+    counts = dict.fromkeys((row["pepper_id"] for row in known), 0)
+    statement = select(keys.c.pepper_id, func.count().label("live")).where(*_LIVE).group_by(keys.c.pepper_id)
+    return counts | {row["pepper_id"]: row["live"] for row in await database.report(statement)}
+
+
+async def forget_pepper(database: Database, pepper_id: str) -> None:
+    """Let the service start without this pepper, and without those that are wrapped in it or around it."""
+    known = [row["pepper_id"] for row in await database.rows(select(pepper_checks.c.pepper_id))]
+    named = [id_ for id_ in known if pepper_id in layers(id_)]
+    if named:
+        async with database.transaction() as connection:
+            await connection.execute(delete(pepper_checks).where(pepper_checks.c.pepper_id.in_(named)))
+
+
+def layers(pepper_id: str) -> tuple[str, ...]:
+    """Return the ids of which a wrapped pepper's is made, the outermost first."""
+    return tuple(pepper_id.rstrip(")").split("("))
+
+
+async def wrap_all(database: Database, pepper_id: str, outer: Pepper) -> int:
+    """Wrap every key of a pepper, live or not, in the outer one, in batches; return how many there were."""
+    known = [row["pepper_id"] for row in await database.rows(select(pepper_checks.c.pepper_id))]
+    inner = [id_ for id_ in known if layers(id_)[0] == pepper_id]
+    total = 0
+    while (some := await wrap_some(database, inner, outer, WRAP_BATCH)) > 0:
+        total += some
+    return total
+
+
+async def wrap_some(database: Database, inner: Sequence[str], outer: Pepper, most: int) -> int:
+    """Wrap up to so many keys of the inner peppers in the outer one, in one transaction; return how many there were."""
+    some = (
+        select(keys.c.id, keys.c.digest, keys.c.pepper_id, keys.c.algorithm)
+        .where(keys.c.pepper_id.in_(inner))
+        .limit(most)
+    )
+    effect = update(keys).where(keys.c.id == bindparam("wrapped"), keys.c.digest == bindparam("old"))
+    async with database.transaction() as connection:
+        found = (await connection.execute(some)).mappings().all()
+        if found:
+            await connection.execute(effect, [_wrapped(row, outer) for row in found])
+    return len(found)
+
+
+def _wrapped(row: RowMapping, outer: Pepper) -> dict[str, Any]:
+    return {
+        "wrapped": row["id"],
+        "old": row["digest"],
+        "digest": outer.wrap(Digest(row["digest"])),
+        "pepper_id": f"{outer.id}({row['pepper_id']})",
+        "algorithm": f"hmac({row['algorithm']})",
+    }
