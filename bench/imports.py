@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from ulid import ULID
 from authsvc.cli.demo import process
 from authsvc.domain.administration import Actor
 from authsvc.domain.grants import Terms
-from authsvc.domain.hashing import Digest
+from authsvc.domain.hashing import Digest, Pepper, PepperSet
 from authsvc.domain.importing import MAX_BATCH, Import
 from authsvc.ports import ImportBatch, NewOrganization
 from authsvc.stores import migrate
@@ -86,7 +87,7 @@ def _at_the_store(url: str, _: Path, records: int) -> float:
 
 
 async def _store(url: str, batches: Sequence[ImportBatch]) -> float:
-    store = SqlStore.open(url)
+    store = SqlStore.open(url, PepperSet(Pepper("bench", secrets.token_bytes(32)), ()))
     try:
         owner = NewOrganization(id=_ORGANIZATION, name="bench", plan=None, networks=None, metadata={})
         await store.create_organization(owner, _ACTOR)
