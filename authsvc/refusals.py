@@ -84,6 +84,8 @@ class Refusals:
             self._waiting.extend(self._merged.values())
             self._merged = {}
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
+        if not batch:
+            return True
         try:
             await self._store.write_refusals(batch)
         except Exception as error:
