@@ -22,6 +22,7 @@ BURST_OF_ALL = 100  # likewise, of all callers together
 PACE_OF_ALL = 1.0
 
 WAITING = 1000  # refusals that wait to be written one by one
+BATCH = 20  # of them in one transaction: changes wait for it
 MERGED = 100  # kinds of refusals that are counted, by caller and action
 CALLERS = 1000  # whose allowance is remembered
 
@@ -78,18 +79,18 @@ class Refusals:
             self._merge(refusal)
 
     async def flush(self, *, everything: bool = False) -> bool:
-        """Write what waits, and the counts when it is their time; False when the database did not take it."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BURST_OF_ALL))]
-        counts: dict[tuple[str, str], Refusal] = {}
-        if self._merged and (everything or self._monotonic() >= self._merged_due):
-            counts, self._merged = self._merged, {}
+        """Write some of what waits, with the counts when it is their time; False when the database did not take it."""
+        if self._merged and (everything or self._monotonic() >= self._merged_due) and len(self._waiting) < WAITING:
+            self._waiting.extend(self._merged.values())
+            self._merged = {}
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
+        if not batch:
+            return True
         try:
-            await self._store.write_refusals([*batch, *counts.values()])
+            await self._store.write_refusals(batch)
         except Exception as error:
             self._counters.write_failures += 1
             self._waiting.extendleft(reversed(batch))
-            for refusal in counts.values():
-                self._merge(refusal, again=True)
             if not isinstance(error, UnavailableError):
                 raise
             return False
@@ -118,9 +119,8 @@ class Refusals:
             self._callers.popitem(last=False)
         return own.take(now, BURST, PACE) and self._all.take(now, BURST_OF_ALL, PACE_OF_ALL)
 
-    def _merge(self, refusal: Refusal, *, again: bool = False) -> None:
-        if not again:
-            self._counters.merged += 1
+    def _merge(self, refusal: Refusal) -> None:
+        self._counters.merged += 1
         kind = (refusal.actor.key_id, refusal.action)
         if kind not in self._merged and len(self._merged) >= MERGED:
             kind = ("", FOLDED)
@@ -134,7 +134,8 @@ class Refusals:
         while True:
             await asyncio.sleep(TICK)
             try:
-                await self.flush()
+                while await self.flush() and self._waiting:
+                    pass
             except Exception as error:  # noqa: BLE001 - a bug must not make this the last time
                 _LOG.error("refusals cannot be written down: %s", type(error).__name__)
 

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, delete, select
+from sqlalchemy.exc import DBAPIError
 
 from authsvc.domain.administration import Actor, Page
 from authsvc.domain.audit import AUDIT, PRUNE, AuditEvent, Outcome
 from authsvc.domain.audit_check import Anchor, Checkpoint, Report, TrailCheck, TrailHead
-from authsvc.domain.errors import InvalidInputError, UnavailableError
+from authsvc.domain.errors import InvalidInputError, PermissionDeniedError, UnavailableError
 from authsvc.domain.hashing import PepperSet
 from authsvc.domain.keys import Micros
 from authsvc.ports import AuditFilter, Refusal
 from authsvc.stores import audit_keys, rows
 from authsvc.stores.database import REMEMBERED, Database
+from authsvc.stores.faults import is_forbidden
 from authsvc.stores.tables import audit_events, change_head
 from authsvc.stores.trail import Event
 
@@ -77,6 +79,7 @@ async def prune(database: Database, kept: Micros) -> int:
     """
     if kept < LEAST_KEPT:
         raise InvalidInputError("the trail is kept for a day at least")
+    await _require_right_to_remove(database)
     head = await _head(database)
     checkpoint = await _checkpoint(database, head.seq)
     begun = 0 if checkpoint is None else checkpoint.through
@@ -91,6 +94,19 @@ async def prune(database: Database, kept: Micros) -> int:
         removed += done.rowcount
         if done.rowcount < BATCH:
             return removed
+
+
+async def _require_right_to_remove(database: Database) -> None:
+    # Before the trail says that anything is removed.
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(delete(audit_events).where(audit_events.c.seq < 0))
+    except DBAPIError as error:
+        if is_forbidden(error):
+            raise PermissionDeniedError(
+                "this database role may not remove events; use the one for maintenance"
+            ) from None
+        raise
 
 
 async def _write_checkpoint(database: Database, begun: int, through: int) -> None:

@@ -38,7 +38,7 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
 from authsvc.stores.given import given
-from authsvc.stores.tables import auth_change, change_head, idempotency
+from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency
 from authsvc.stores.trail import Event, Trail, of_one
 
 T = TypeVar("T")
@@ -220,7 +220,8 @@ class Database:
             counted = counted.values(audit_seq=change_head.c.audit_seq + len(entries))
             head = (await connection.execute(counted.returning(*self._head()))).mappings().one()
             trail = self._trail(head, len(entries))
-            await connection.execute(trail.rows(entries, head["now"], None, outcome))
+            # One statement for each row, in one go: a statement of many rows would be compiled under the lock.
+            await connection.execute(insert(audit_events), trail.chained(entries, head["now"], None, outcome))
             await connection.execute(trail.head())
 
     @asynccontextmanager

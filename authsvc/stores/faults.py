@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from authsvc.domain.errors import AuthsvcError, StartupError, UnavailableError
 
@@ -36,6 +36,11 @@ def is_taken(error: IntegrityError) -> bool:
     if isinstance(error.orig, psycopg.Error):
         return isinstance(error.orig, errors.UniqueViolation)
     return _sqlite_code(error) in _UNIQUE
+
+
+def is_forbidden(error: DBAPIError) -> bool:
+    """Whether the role may not do it."""
+    return isinstance(error.orig, errors.InsufficientPrivilege)
 
 
 def is_orphan(error: IntegrityError) -> bool:

@@ -42,10 +42,16 @@ class Trail:
     def rows(
         self, entries: Iterable[tuple[Actor, Event]], now: Micros, at: Revision | None, outcome: Outcome
     ) -> Insert:
-        """Return what writes events at the end, which lies behind them then."""
-        written = [self._chained(_columns(actor, event, now, at, outcome)) for actor, event in entries]
+        """Return what writes a few events at the end, which lies behind them then."""
+        written = self.chained(entries, now, at, outcome)
         # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
         return insert(audit_events).values(written if len(written) > 1 else written[0])
+
+    def chained(
+        self, entries: Iterable[tuple[Actor, Event]], now: Micros, at: Revision | None, outcome: Outcome
+    ) -> list[dict[str, Any]]:
+        """Return the rows of events at the end, which lies behind them then."""
+        return [self._chained(_columns(actor, event, now, at, outcome)) for actor, event in entries]
 
     def head(self) -> Update:
         """Return what remembers where the trail ends, so that a missing end is noticed."""

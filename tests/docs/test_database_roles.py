@@ -70,7 +70,6 @@ def test_the_service_can_work(url: str) -> None:
         "ALTER TABLE keys ADD COLUMN own integer",
         "DROP TABLE keys",
         "TRUNCATE keys CASCADE",
-        "GRANT DELETE ON audit_events TO authsvc",
         "ALTER TABLE audit_events DISABLE TRIGGER ALL",
         "CREATE SCHEMA own",
     ],

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from alembic import command
 
 from authsvc.domain.audit import AuditKey, AuditKeys
 from authsvc.domain.audit_check import Anchor, Report
 from authsvc.domain.hashing import Pepper, PepperSet
 from authsvc.ports import Refusal
+from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
 from authsvc.stores.tables import audit_events
 from authsvc.stores.trail import CHAINED
@@ -212,6 +214,28 @@ async def test_events_from_before_the_chain_are_told_apart(store: SqlStore, data
 
     assert (before.sound, before.unchained, before.verified, before.anchor) == (True, EVENTS, 0, None)
     assert (after.sound, after.unchained, after.verified) == (True, EVENTS, 1)
+
+
+async def test_a_trail_from_before_the_migration_is_continued(empty_database_url: str) -> None:
+    """Its events stay as they are, and new ones are chained behind them."""
+    with migrate._migrating(empty_database_url) as connection:
+        command.upgrade(migrate._config(connection), "0001")
+    run_sql(
+        empty_database_url,
+        """INSERT INTO audit_events (seq, at, actor_key_id, actor_organization_id, address, action, target_kind,
+                                     target_id, organization_id, reason, request_id, outcome, count)
+           VALUES (1, CURRENT_TIMESTAMP, '', '', '', 'key.create', 'key', '', '', '', '', 'done', 1)""".replace(
+            "CURRENT_TIMESTAMP", "1" if empty_database_url.startswith("sqlite") else "now()"
+        ),
+        "UPDATE change_head SET audit_seq = 1",
+    )
+    migrate.upgrade(empty_database_url)
+    store = SqlStore.open(empty_database_url, PEPPERS)
+    await store.create_organization(new_organization(), ACTOR)
+    report = await verified(store)
+    await store.close()
+
+    assert (report.findings, report.unchained, report.verified) == ([], 1, 1)
 
 
 async def test_another_pepper_cannot_verify(store: SqlStore) -> None:

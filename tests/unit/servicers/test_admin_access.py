@@ -310,3 +310,12 @@ async def test_the_log_tells_which_rule_refused(admin: AdminServer, caplog: pyte
     assert told == (grpc.StatusCode.UNAUTHENTICATED, "The API key is not valid.")
     details = [getattr(record, "detail", "") for record in caplog.records]
     assert f"The API key is not valid.; {made.key.id}: revoked" in details
+
+
+async def test_refusals_are_counted_by_their_code(admin: AdminServer) -> None:
+    """Whoever makes them, and what is answered is not counted."""
+    await raw(admin, "/authsvc.v1.KeyService/ListKeys", b"", bearer(admin.operator))
+    for payload, metadata in ((b"", ()), (b"", ()), (b"\xff\xff", bearer(admin.operator))):
+        await refused(admin, "/authsvc.v1.KeyService/ListKeys", payload, metadata)
+
+    assert admin.services.access._counters.refusals == {"unauthenticated": 2, "invalid_argument": 1}

@@ -71,25 +71,32 @@ class AuditEvent(_message.Message):
     seq: _builtins.int
     """Position in the trail, from 1, without gaps except for what retention removed."""
     actor_key_id: _builtins.str
-    """Key of the caller. Empty: the command line on the database's machine."""
+    """Key of the caller. `init`: the first start. Empty: the command line on the database's machine; for a refusal, many
+    callers whose refusals are counted together.
+    """
     actor_organization_id: _builtins.str
     """Organization of the caller. Empty: as above."""
     source_address: _builtins.str
     """Address the call came from, without a port; at most 64 bytes. Empty: not known."""
     action: _builtins.str
-    """What was attempted, stable, such as `key.create` or `organization.suspend`; at most 64 bytes."""
+    """What was attempted, stable, such as `key.create` or `organization.suspend`; at most 64 bytes. `audit.prune` removed
+    events that were kept long enough, `admin.recover` made an administrator key on the database's machine, and
+    `admin.call` stands for refusals of several kinds.
+    """
     target_type: _builtins.str
-    """What it was attempted on: `key`, `organization`, `import`, or a kind added later; at most 32 bytes."""
+    """What it was attempted on: `key`, `organization`, `import`, `audit`, or a kind added later; at most 32 bytes."""
     target_id: _builtins.str
-    """Id of that; at most 64 bytes. Empty where there is no single one."""
+    """Id of that; at most 64 bytes. Empty where there is no single one, and where a refused caller named none."""
     organization_id: _builtins.str
-    """Organization of that. Empty: none."""
+    """Organization of that. Empty: none, several, or a refusal."""
     reason: _builtins.str
     """Why: given by the caller for a change, by the service for a refusal; at most 256 characters."""
     request_id: _builtins.str
     """`request_id` of the call; at most 64 bytes. May be empty."""
     revision: _builtins.str
-    """State that includes the change, as `epoch:seq`; at most 64 bytes. Empty for a refusal."""
+    """State that includes the change, as `epoch:seq`; at most 64 bytes. Empty where neither a key nor an organization
+    changed.
+    """
     outcome: Global___AuditOutcome.ValueType
     """Done or refused."""
     count: _builtins.int
@@ -98,7 +105,7 @@ class AuditEvent(_message.Message):
     """
     mac: _builtins.str
     """Authenticates this event and all before it, 64 characters of lower-case hex. Kept elsewhere, that of the newest
-    event is an anchor against which a shortened trail is noticed.
+    event is an anchor against which a shortened trail is noticed. Empty: the event is older than the chain.
     """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
@@ -110,7 +117,7 @@ class AuditEvent(_message.Message):
 
     @_builtins.property
     def after(self) -> _struct_pb2.Struct:
-        """The fields that changed, as they are now. Unset for a refusal."""
+        """The fields that changed, as they are now; of a bulk change also `key_ids`. Unset for a refusal."""
 
     def __init__(
         self,
