@@ -9,7 +9,15 @@ import urllib.request
 import pytest
 import yaml
 
-from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters, UsageCounters, metrics
+from authsvc.telemetry import (
+    CacheCounters,
+    DecisionCounters,
+    ImportCounters,
+    ListenerCounters,
+    RehashCounters,
+    UsageCounters,
+    metrics,
+)
 from authsvc.telemetry.exporters import Metrics
 from tests.docs.markdown import code, only, table
 
@@ -22,7 +30,11 @@ def exported() -> Exported:
     """Every metric's name with its labels, as scraped."""
     # A function that is added publishes metrics that this list, and the table, would miss.
     publishing = {name for name, _ in inspect.getmembers(metrics, inspect.isfunction) if not name.startswith("_")}
-    known = {"load_histogram", "observe_cache", "observe_decisions", "observe_listeners", "observe_usage"}
+    known = {
+        "load_histogram",
+        *("observe_cache", "observe_decisions", "observe_imports", "observe_listeners", "observe_rehash"),
+        "observe_usage",
+    }
     assert known == publishing
     decisions = DecisionCounters("envoy")
     decisions.count("shop", "ok")
@@ -34,6 +46,8 @@ def exported() -> Exported:
         metrics.observe_cache(provider.meter, CacheCounters(), lambda: 1, lambda: 0.5)
         metrics.observe_listeners(provider.meter, {"standard": ListenerCounters()})
         metrics.observe_usage(provider.meter, used, lambda: 1)
+        metrics.observe_rehash(provider.meter, RehashCounters(), lambda: 1)
+        metrics.observe_imports(provider.meter, ImportCounters())
         with urllib.request.urlopen(f"http://{provider.address}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     found: Exported = {name: set() for name in re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)}
