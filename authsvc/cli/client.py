@@ -54,12 +54,12 @@ class Client:
         return kind(self._channel)
 
     def call(
-        self, method: Callable[..., ResponseT], request: Message | Iterator[Message], timeout: float = TIMEOUT
+        self, method: Callable[..., ResponseT], request: Message | Iterator[Message], timeout: float | None = None
     ) -> ResponseT:
         """Call a method with a message, or with several; what goes wrong ends the command."""
         metadata = (("authorization", f"Bearer {self._secret.reveal()}"),)
         try:
-            return method(request, timeout=timeout, metadata=metadata)
+            return method(request, timeout=TIMEOUT if timeout is None else timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise _ended(error, self._target) from None
 

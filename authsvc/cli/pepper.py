@@ -47,10 +47,14 @@ def add(*, pepper_id: PepperId) -> None:
     Example: authsvc pepper add p2
     """
     from authsvc.cli import output, pepper_work
+    from authsvc.cli.errors import REFUSED, CommandError
     from authsvc.config import pepper_changes
 
     settings = _settings()
-    pepper_changes.store(settings.pepper_file, pepper_changes.added(pepper_work.contents(settings), pepper_id))
+    added = pepper_changes.added(pepper_work.contents(settings), pepper_id)
+    if pepper_id in pepper_work.live(settings):
+        raise CommandError(f"the database knows a pepper {pepper_id!r}: an id is never used again", REFUSED)
+    pepper_changes.store(settings.pepper_file, added)
     output.say(f"{pepper_id} is in {settings.pepper_file}")
     output.note("Next: give every instance this file and restart it. Only then promote the pepper.")
 
@@ -78,7 +82,7 @@ def retire(
     *,
     pepper_id: PepperId,
     force: Annotated[
-        bool, typer.Option("--force", help="Although live keys are stored under it: they work no longer.")
+        bool, typer.Option("--force", help="Although live keys are stored under it: they are revoked.")
     ] = False,
     yes: Yes = False,
 ) -> None:
@@ -104,9 +108,10 @@ def retire(
             REFUSED,
         )
     if held:
-        confirm(f"this ends {held} live keys for good", yes=yes)
+        confirm(f"this revokes {held} live keys", yes=yes)
+        # Before the pepper goes: a service that misses one which live keys need does not start.
+        pepper_work.revoke(settings, live, pepper_id)
     pepper_changes.store(settings.pepper_file, retired)
-    pepper_work.forget(settings, pepper_id)
     output.say(f"{pepper_id} is retired")
     output.note("Next: give every instance this file and restart it.")
 
@@ -141,7 +146,7 @@ def _settings() -> Settings:
 
 
 def _states(file: PepperFile, live: Mapping[str, int]) -> dict[str, str]:
-    states = dict.fromkeys(live, "not in the file")
+    states = {id_: "not in the file" if count else "retired" for id_, count in live.items()}
     ids = list(file.peppers)
     for place, id_ in enumerate(ids):
         states[id_] = "accepted, newer" if place > ids.index(file.current) else "accepted"

@@ -10,15 +10,20 @@ from typing import TypeVar
 
 from authsvc.config import Settings, pepper_changes, peppers
 from authsvc.config.peppers import PepperFile
+from authsvc.domain.administration import Actor
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import Pepper
 from authsvc.server import database_url
 from authsvc.stores import forms, migrate
 from authsvc.stores.lock import single_process
+from authsvc.stores.mutations import ON_THIS_MACHINE
 from authsvc.stores.peppers import introduce
 from authsvc.stores.sql import SqlStore
 
 T = TypeVar("T")
+
+ACTOR = Actor(key_id=ON_THIS_MACHINE, organization_id="", address="", request_id="")
+BATCH = 100  # keys revoked in one transaction
 
 
 def contents(settings: Settings) -> PepperFile:
@@ -41,9 +46,15 @@ def held_by(counted: Mapping[str, int], pepper_id: str) -> int:
     return sum(count for stored_under, count in counted.items() if needs(stored_under, pepper_id))
 
 
-def forget(settings: Settings, pepper_id: str) -> None:
-    """Let instances start without a pepper."""
-    _with_store(settings, lambda store: store.database.run(forms.forget_pepper(store.database, pepper_id)))
+def revoke(settings: Settings, counted: Mapping[str, int], pepper_id: str) -> None:
+    """Revoke every live key that needs a pepper, a batch at a time."""
+    stored_under = [id_ for id_ in counted if needs(id_, pepper_id)]
+
+    async def work(store: SqlStore) -> None:
+        while ids := await store.database.run(forms.some_live(store.database, stored_under, BATCH)):
+            await store.revoke_keys(ids, f"pepper {pepper_id} is retired", ACTOR)
+
+    _with_store(settings, work)
 
 
 def wrap(settings: Settings, file: PepperFile, pepper_id: str) -> int:

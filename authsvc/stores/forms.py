@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.hashing import Digest, Pepper
@@ -49,13 +49,10 @@ async def live_by_pepper(database: Database) -> Mapping[str, int]:
     return counts | {row["pepper_id"]: row["live"] for row in await database.report(statement)}
 
 
-async def forget_pepper(database: Database, pepper_id: str) -> None:
-    """Let the service start without this pepper, and without those that are wrapped in it or around it."""
-    known = [row["pepper_id"] for row in await database.rows(select(pepper_checks.c.pepper_id))]
-    named = [id_ for id_ in known if pepper_id in layers(id_)]
-    if named:
-        async with database.transaction() as connection:
-            await connection.execute(delete(pepper_checks).where(pepper_checks.c.pepper_id.in_(named)))
+async def some_live(database: Database, stored_under: Sequence[str], most: int) -> Sequence[str]:
+    """Return the ids of up to so many live keys under any of these peppers."""
+    statement = select(keys.c.id).where(keys.c.pepper_id.in_(stored_under), *_LIVE).limit(most)
+    return [row["id"] for row in await database.rows(statement)]
 
 
 def layers(pepper_id: str) -> tuple[str, ...]:

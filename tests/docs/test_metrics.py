@@ -13,7 +13,9 @@ from authsvc.telemetry import (
     AuditCounters,
     CacheCounters,
     DecisionCounters,
+    ImportCounters,
     ListenerCounters,
+    RehashCounters,
     UsageCounters,
     metrics,
 )
@@ -35,6 +37,8 @@ def exported() -> Exported:
         "observe_cache",
         "observe_decisions",
         "observe_listeners",
+        "observe_imports",
+        "observe_rehash",
         "observe_usage",
     }
     assert known == publishing
@@ -51,6 +55,8 @@ def exported() -> Exported:
         metrics.observe_listeners(provider.meter, {"standard": ListenerCounters()})
         metrics.observe_usage(provider.meter, used, lambda: 1)
         metrics.observe_audit(provider.meter, audit)
+        metrics.observe_rehash(provider.meter, RehashCounters(), lambda: 1)
+        metrics.observe_imports(provider.meter, ImportCounters())
         with urllib.request.urlopen(f"http://{provider.address}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     found: Exported = {name: set() for name in re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)}

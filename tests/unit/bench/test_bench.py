@@ -9,7 +9,7 @@ import pytest
 
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest
 from bench import __main__ as command
-from bench import inprocess, load, request, usage
+from bench import imports, inprocess, load, request, usage
 
 CONFIG = Path(request.__file__).with_name("authsvc.yaml")
 
@@ -65,3 +65,13 @@ def test_the_table_names_what_each_figure_is_compared_with() -> None:
     assert "9.0 x the bare parse" in printed
     assert "1.017 x uncounted" in printed
     assert "1.05 x one among 10,000" in printed
+
+
+def test_an_import_has_as_many_records_as_are_counted() -> None:
+    """Behind its header, in batches that the service takes, each a key of its own."""
+    header, *batches = imports._messages(2500, "org_1")
+    records = [record for message in batches for record in message.batch.records]
+
+    assert header.HasField("header")
+    assert [1000, 1000, 500] == [len(message.batch.records) for message in batches]
+    assert 2500 == len({record.digest for record in records}) == len({record.external_id for record in records})

@@ -38,7 +38,7 @@ def test_a_rotation(made: Path, command: Command) -> None:
     assert {"p1": ("current", 1)} == first
     assert {"p1": ("current", 1), "p2": ("accepted, newer", 0)} == second
     assert {"p1": ("accepted", 1), "p2": ("current", 0)} == third
-    assert {"p2": ("current", 1)} == last
+    assert {"p1": ("retired", 0), "p2": ("current", 1)} == last
     assert (0, 0, 1, 0) == (added.status, promoted.status, early.status, retired.status)
     assert "1 live keys are stored under p1: wait until they are used" in early.err
     assert 0o600 == (made / "peppers.yaml").stat().st_mode & 0o777
@@ -53,19 +53,22 @@ def test_a_table_for_people(made: Path, command: Command) -> None:
 
 
 def test_retiring_by_force_is_asked_about(made: Path, command: Command) -> None:
-    """Its keys end; afterwards the service starts without it."""
+    """Its keys are revoked, and the id is not used again."""
     command("pepper", "add", "p2")
     command("pepper", "promote", "p2")
 
     asked = command("pepper", "retire", "p1", "--force")
     forced = command("pepper", "retire", "p1", "--force", "--yes")
+    again = command("pepper", "add", "p1")
 
-    assert (2, "this ends 1 live keys for good") == (
+    assert (2, "this revokes 1 live keys") == (
         asked.status,
         asked.err.removeprefix("authsvc: ").partition(":")[0],
     )
-    assert (0, {"p1": ("not in the file", 1), "p2": ("current", 0)}) == (forced.status, states(command))
-    assert [] == list(run_sql(f"sqlite:///{made}/authsvc.db", "SELECT 1 FROM pepper_checks WHERE pepper_id = 'p1'"))
+    assert (0, {"p1": ("retired", 0), "p2": ("current", 0)}) == (forced.status, states(command))
+    assert (1, True) == (again.status, "an id is never used again" in again.err)
+    revoked = run_sql(f"sqlite:///{made}/authsvc.db", "SELECT revoke_reason FROM keys WHERE revoked_at IS NOT NULL")
+    assert [("pepper p1 is retired",)] == list(revoked)
 
 
 def test_a_wrap(made: Path, command: Command) -> None:

@@ -124,10 +124,6 @@ def test_an_organization_is_shown_whole() -> None:
         suspended_at=3,
         suspend_reason="unpaid",
         etag="1",
-        last_used_address="192.0.2.1",
-        last_used_agent="curl",
-        import_source="old",
-        external_id="1",
     )
 
     message = wire.organization_message(organization)
@@ -262,4 +258,6 @@ def key(**changes: object) -> Key:
         successor_id="key_2",
         predecessor_id="key_0",
         etag="1",
+        import_source="old",
+        external_id="1",
     )
