@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import golang
+from bench import golang, load
 from bench.figures import LARGE_KEYS, MANY_KEYS, QUICK_KEYS, BenchError, Comparators, Conditions, Samples
 from bench.plot import svg
 from bench.registry import MEASURES
@@ -75,6 +75,10 @@ def _measure(options: argparse.Namespace) -> int:
         return 0
     usual = QUICK if options.quick else USUAL
     options.rounds, options.seconds = options.rounds or usual[0], options.seconds or usual[1]
+    if not load.available():
+        _say(f"{load.MISSING}. Measures that need it are left out")
+    if golang.compiler() is None:
+        _say("Go is not installed: its programs are left out of the comparison")
     run = _kept(options.json) if options.keep else Run(facts={}, samples={}, missing={})
     with tempfile.TemporaryDirectory(prefix="authsvc-bench-") as folder:
         comparators = functools.cache(lambda: golang.build(Path(folder)))
@@ -125,6 +129,7 @@ def _facts(options: argparse.Namespace) -> Mapping[str, str]:
         "CPython": platform.python_version(),
         "Go": golang.version() or "not installed, so nothing is compared with it",
         "cores": f"{os.cpu_count()} ({platform.machine()})",
+        "other load": f"{os.getloadavg()[2]:.1f} processes",
         "rounds": f"{options.rounds} of {options.seconds} s",
     }
 
