@@ -93,7 +93,7 @@ def prepare(name: str, folder: Path) -> Commit:
         environ = {**os.environ, "PYTHON": sys.executable}
         subprocess.run([commit.folder / "tools/set_up.sh"], env=environ, check=True)
     for ours in _OURS:
-        shutil.rmtree(commit.folder / ours)
+        shutil.rmtree(commit.folder / ours, ignore_errors=True)
         shutil.copytree(_ROOT / ours, commit.folder / ours, ignore=shutil.ignore_patterns("__pycache__"))
     return commit
 

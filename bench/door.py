@@ -68,9 +68,11 @@ class _EveryKey:
 
 
 class Door:
-    """The Check door over keys in memory, or in the store that is given."""
+    """The Check door over keys in memory, or in the store that is given with where its changes end."""
 
-    def __init__(self, config: Path = CONFIG, keys: int = 50_000, store: KeyStore | None = None) -> None:
+    def __init__(
+        self, config: Path = CONFIG, keys: int = 50_000, store: KeyStore | None = None, as_of: Revision = _REVISION
+    ) -> None:
         self.apis: Apis = load(config).apis
         self.api = next(iter(self.apis.by_name.values()))
         self._every_key = _EveryKey(self.api.name)
@@ -83,8 +85,7 @@ class Door:
             settings,
             CacheCounters(),
         )
-        self._clock = clock
-        self.confirm(_REVISION)
+        self.cache.confirm(as_of, clock.monotonic())
         self.pepper = Pepper("p1", secrets.token_bytes(32))
         self.authorize = Authorize(self.cache, PepperSet(self.pepper, ()), LocalLimiter(), clock)
         self.check = Check(self.apis, self.authorize, DecisionCounters("envoy"))
@@ -96,10 +97,6 @@ class Door:
         if api is not None:
             self._every_key.of_others[self.pepper.digest(text)] = api.name
         return text
-
-    def confirm(self, revision: Revision) -> None:
-        """Say that the database is there, and how far its changes go."""
-        self.cache.confirm(revision, self._clock.monotonic())
 
     async def warm(self, request: bytes) -> None:
         """Have the key of a request cached and its answer rendered."""

@@ -99,17 +99,18 @@ def _memory(conditions: Conditions) -> Samples:
     """Load keys from a database, have each allow a request, and see what of that remains."""
     url = f"sqlite:///{conditions.folder}/keys.db"
     databases.fill(url, _MEASURED + 1)
+    return {CACHED: {"bytes": [asyncio.run(_used(url)) / _MEASURED]}}
+
+
+async def _used(url: str) -> float:
     store = SqlStore.open(url)
-    door = Door(keys=_MEASURED + 1, store=store)
-    texts = [door.new_key() for _ in range(_MEASURED + 1)]
-    databases.store_digests(url, [door.pepper.digest(text) for text in texts])
-    with asyncio.Runner() as runner:
-        try:
-            door.confirm(runner.run(store.head()).revision)
-            used = runner.run(_remaining(door, [check_request(text) for text in texts]))
-        finally:
-            runner.run(store.close())
-    return {CACHED: {"bytes": [used / _MEASURED]}}
+    try:
+        door = Door(keys=_MEASURED + 1, store=store, as_of=(await store.head()).revision)
+        texts = [door.new_key() for _ in range(_MEASURED + 1)]
+        databases.store_digests(url, [door.pepper.digest(text) for text in texts])
+        return await _remaining(door, [check_request(text) for text in texts])
+    finally:
+        await store.close()
 
 
 async def _remaining(door: Door, requests: Sequence[bytes]) -> float:
