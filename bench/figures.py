@@ -78,6 +78,7 @@ class Measure:
 
 
 CPU = Column(name="cpu_us", heading="CPU µs", digits=1)
+KERNEL = Column(name="kernel_us", heading="in the kernel, µs", digits=1)
 RATE = Column(name="rate", heading="requests/s")
 P50, P99, P999 = (
     Column(name=f"p{name}_us", heading=f"p{heading}, µs")

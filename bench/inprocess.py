@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cProfile
 import itertools
 import json
+import pstats
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +36,7 @@ ROUTES = (10, 10_000)
 WHOLE, PARSE = "the whole way", "the bare parse"
 COUNTED, UNCOUNTED = "counted", "not counted"
 _ROUTES_OF_ONE = 4_000  # an API may have 4,096
+_PROFILED, _LONGEST = 50_000, 12
 _SPREAD = 1_000  # different requests that are asked in turn, where there are as many
 
 
@@ -57,6 +60,25 @@ def _bytes_to_bytes(conditions: Conditions) -> Samples:
         PARSE: _cost(lambda: CheckRequest.FromString(request)),
     }
     return interleaved(offers, conditions.rounds)
+
+
+def _profile(_: Conditions) -> Samples:
+    door = Door()
+    request = check_request(door.new_key())
+    door.warmed([request])
+    profile = cProfile.Profile()
+    profile.runcall(lambda: [door.check.now(request) for _ in range(_PROFILED)])
+    # Own time of each function, built-in ones included, as pstats keeps it.
+    own = {place: figures[2] for place, figures in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]  # not in its stub
+    whole = sum(own.values())
+    longest = sorted(own, key=lambda place: own[place], reverse=True)[:_LONGEST]
+    return {_function(place): {"share": [100 * own[place] / whole]} for place in longest}
+
+
+def _function(place: tuple[str, int, str]) -> str:
+    file, _, name = place
+    folder = f"{Path(__file__).parents[1]}/"
+    return f"{file.removeprefix(folder)}: {name}" if file.startswith(folder) else name.strip("<>")
 
 
 def _usage(conditions: Conditions) -> Samples:
@@ -124,6 +146,16 @@ MEASURES = (
         columns=(PROCESSOR,),
         run=_bytes_to_bytes,
         goals=(Goal(text="the whole way to the bare parse", row=WHOLE, column="us", against=PARSE, bound=6.0),),
+    ),
+    Measure(
+        name="profile",
+        title="Where the time of a Check goes",
+        how=(
+            f"request bytes to answer bytes under cProfile, the {_LONGEST} functions with the most time of their own. "
+            "It makes calls dearer than they are, so read these as shares"
+        ),
+        columns=(Column(name="share", heading="of the time, %", digits=1),),
+        run=_profile,
     ),
     Measure(
         name="usage",

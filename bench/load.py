@@ -54,16 +54,16 @@ def checks(address: str, body: Path, seconds: int, path: str = CHECK) -> Load:
 
 
 def cost(load: Load, pids: Sequence[int]) -> Figures:
-    """Offer a load; return the requests a second and the microseconds of the server's processor for each."""
+    """Offer a load; return the requests a second and the microseconds of the server's processor for each request."""
     for _ in range(_ATTEMPTS):
-        before = cpu_seconds(pids)
+        before = processor_time(pids)
         told = _run(load)
-        spent = cpu_seconds(pids) - before
+        user, system = (now - then for now, then in zip(processor_time(pids), before, strict=True))
         counts, rate = _DONE.search(told), _RATE.search(told)
         if counts is None or rate is None or counts[1] != counts[2]:
             break
-        if int(counts[1]):
-            return {"cpu_us": spent / int(counts[1]) * 1e6, "rate": float(rate[1])}
+        if done := int(counts[1]):
+            return {"cpu_us": (user + system) / done * 1e6, "kernel_us": system / done * 1e6, "rate": float(rate[1])}
         # Nothing at all: a machine with others on it can leave a process without a moment for seconds.
     raise BenchError(f"the load was not answered\n{told[-1500:]}")
 
@@ -87,13 +87,13 @@ def delays(load: Load) -> Figures:
     return {**percentiles, "answered": min(100.0, 100 * len(took) / (load.rate * load.seconds))}
 
 
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """Return user and system time of processes and of all that live below them, every thread included."""
-    total = 0
+def processor_time(pids: Sequence[int]) -> tuple[float, float]:
+    """Return the user and the system seconds of processes and of all that live below them, every thread included."""
+    user = system = 0
     for pid in _tree(pids):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+        user, system = user + int(fields[11]), system + int(fields[12])
+    return user / _TICKS, system / _TICKS
 
 
 def _run(load: Load, *more: str) -> str:

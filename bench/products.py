@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import load, servers
-from bench.figures import CPU, RATE, BenchError, Conditions, Goal, Measure, Samples, interleaved
+from bench.figures import CPU, KERNEL, RATE, BenchError, Conditions, Goal, Measure, Samples, interleaved
 from bench.request import allowed, check_request, framed
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -94,7 +94,7 @@ MEASURES = (
         name="products",
         title="The example products",
         how="a Check that hits the cache, by the fast listener, each product's configuration with higher limits",
-        columns=(CPU, RATE),
+        columns=(CPU, KERNEL, RATE),
         run=_products,
         goals=tuple(
             Goal(text=f"CPU of {name} to {SMALLEST}", row=name, column="cpu_us", against=SMALLEST, bound=1.15)

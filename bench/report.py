@@ -27,7 +27,7 @@ def markdown(run: Run, measures: Sequence[Measure], plot: str = "") -> str:
     shown = [measure for measure in measures if measure.name in run.samples]
     parts = [", ".join(f"{name} {fact}" for name, fact in run.facts.items()) + "."]
     parts += [f"![Every measure as bars]({plot})"] if plot else []
-    parts.append("\n".join(goals(run, shown)))
+    parts += ["\n".join(goals(run, shown))] if any(measure.goals for measure in shown) else []
     for measure in shown:
         parts += [f"### {measure.title}", _sentence(measure.how), "\n".join(_table(measure, run.samples[measure.name]))]
     parts += [f"`{name}` was not measured: {why}." for name, why in run.missing.items()]

@@ -11,7 +11,7 @@ import grpc
 from authsvc.cli.demo import process
 from bench import servers
 from bench.figures import BenchError, Column, Conditions, Figures, Goal, Measure, Samples, interleaved
-from bench.load import CHECK, cpu_seconds
+from bench.load import CHECK, processor_time
 from bench.request import allowed, check_request
 
 STARTED = "authsvc serve"
@@ -38,7 +38,7 @@ def _first_answer(environ: Mapping[str, str], message: bytes) -> Figures:
             if running.poll() is not None or time.monotonic() > began + _PATIENCE:
                 raise BenchError("the service did not start")
             time.sleep(_RETRY)
-        return {"seconds": time.monotonic() - began, "cpu": cpu_seconds([running.pid])}
+        return {"seconds": time.monotonic() - began, "cpu": sum(processor_time([running.pid]))}
     finally:
         running.terminate()
         running.wait()

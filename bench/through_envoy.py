@@ -8,7 +8,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from bench import load, servers
-from bench.figures import CPU, P50, P99, P999, RATE, Column, Conditions, Figures, Goal, Measure, Samples, interleaved
+from bench.figures import (
+    CPU,
+    KERNEL,
+    P50,
+    P99,
+    P999,
+    RATE,
+    Column,
+    Conditions,
+    Figures,
+    Goal,
+    Measure,
+    Samples,
+    interleaved,
+)
 from bench.hits import EMPTY_PYTHON, FAST, HANDWRITTEN, STANDARD, field
 from bench.load import Load
 from bench.servers import Server
@@ -76,7 +90,7 @@ MEASURES = (
         name="envoy",
         title="Through Envoy, 64 requests in flight",
         how="Envoy has one worker, on the same core as the server; the CPU is both processes'",
-        columns=(CPU, RATE),
+        columns=(CPU, KERNEL, RATE),
         run=_busy,
         goals=(
             Goal(

@@ -54,7 +54,7 @@ func allow(found *record, id string) *authv3.CheckResponse {
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
 			Headers: []*corev3.HeaderValueOption{
 				set("x-authsvc-key-id", found.id),
-				set("x-authsvc-organization-id", found.organization.id),
+				set("x-authsvc-organization", found.organization.id),
 				set("x-authsvc-kind", found.kind),
 				set("x-authsvc-environment", found.environment),
 				set("x-authsvc-scopes", found.scopesHeader),
