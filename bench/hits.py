@@ -33,11 +33,8 @@ class Field:
 @contextmanager
 def field(conditions: Conditions) -> Iterator[Field]:
     """Run the service and, where they can be built, its comparators; each allows the key."""
-    home = conditions.folder / "service"
-    environ = servers.environment(home)
-    servers.prepare(environ)
     with ExitStack() as stack:
-        service = stack.enter_context(servers.service(environ))
+        service = stack.enter_context(servers.fresh(conditions.folder / "service"))
         key = service.administrator.key()
         found = {FAST: service.fast, STANDARD: service.standard}
         if (folder := conditions.comparators()) is not None:
@@ -54,25 +51,15 @@ def _hit(conditions: Conditions) -> Samples:
     with ExitStack() as stack:
         found = stack.enter_context(field(conditions))
         body = _body(conditions.folder, "hit", check_request(found.key))
-        beside = stack.enter_context(_on_a_socket(conditions.folder / "socket"))
+        home = conditions.folder / "socket"
+        beside = stack.enter_context(servers.fresh(home, fast=f"unix:{home}/fast.sock"))
         own = _body(conditions.folder, "socket", check_request(beside.administrator.key()))
         offers = {name: _burst(server, body, conditions) for name, server in found.servers.items()}
         return interleaved({**offers, SOCKET: _burst(beside.fast, own, conditions)}, conditions.rounds)
 
 
-@contextmanager
-def _on_a_socket(home: Path) -> Iterator[Service]:
-    environ = servers.environment(home, fast=f"unix:{home}/fast.sock")
-    servers.prepare(environ)
-    with servers.service(environ) as service:
-        yield service
-
-
 def _denials(conditions: Conditions) -> Samples:
-    home = conditions.folder / "service"
-    environ = servers.environment(home)
-    servers.prepare(environ)
-    with servers.service(environ) as service:
+    with servers.fresh(conditions.folder / "service") as service:
         key = service.administrator.key()
         reader = service.administrator.key(scopes=["sessions:read"])
         messages = {
@@ -98,10 +85,7 @@ def _never_stored() -> str:
 
 
 def _batch(conditions: Conditions) -> Samples:
-    home = conditions.folder / "service"
-    environ = servers.environment(home)
-    servers.prepare(environ)
-    with servers.service(environ) as service:
+    with servers.fresh(conditions.folder / "service") as service:
         message = batch_request(service.administrator.key())
         body = _body(conditions.folder, "batch", message)
         for server in (service.fast, service.standard):

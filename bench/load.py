@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,5 +122,6 @@ def _tree(pids: Sequence[int]) -> list[int]:
     found = list(pids)
     for pid in found:  # which grows
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (thread / "children").read_text().split())
+            with suppress(OSError):  # it may end while it is looked at
+                found += map(int, (thread / "children").read_text().split())
     return found

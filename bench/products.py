@@ -69,9 +69,7 @@ def _products(conditions: Conditions) -> Samples:
         for name, product in PRODUCTS.items():
             config = conditions.folder / f"{name}.yaml"
             config.write_text(unlimited((_EXAMPLES / name / "authsvc.yaml").read_text()))
-            environ = servers.environment(conditions.folder / name, config)
-            servers.prepare(environ)
-            service = stack.enter_context(servers.service(environ))
+            service = stack.enter_context(servers.fresh(conditions.folder / name, config))
             message = check_request(
                 service.administrator.key(product.api, **product.key),
                 product.api,

@@ -72,6 +72,15 @@ def prepare(environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
+def fresh(home: Path, config: Path = CONFIG, *, fast: str = "", database_url: str = "") -> Iterator[Service]:
+    """Run a service that has nothing but its administrator yet."""
+    environ = environment(home, config, fast=fast, database_url=database_url)
+    prepare(environ)
+    with service(environ) as running:
+        yield running
+
+
+@contextmanager
 def service(environ: Mapping[str, str]) -> Iterator[Service]:
     """Run the service, prepared before, until the block ends."""
     home = Path(environ["AUTHSVC_HOME"])

@@ -31,6 +31,7 @@ ALONE = "Envoy alone, nobody asked"
 EVERYBODY = (ALONE, FAST, STANDARD, HANDWRITTEN, EMPTY_PYTHON)
 # Requests a second. One core cannot do more for those that are missing.
 OFFERED = {FAST: (1_000, 4_000, 8_000), HANDWRITTEN: (1_000, 4_000, 8_000), STANDARD: (1_000,)}
+_PATH = "/api/v1/sessions/abc"
 _MOST_UNANSWERED = 1_000  # on each connection: so many that all are sent when they are due
 
 
@@ -75,13 +76,10 @@ def _asked(conditions: Conditions) -> Iterator[Mapping[str, tuple[Server, Load]]
         for number, name in enumerate(EVERYBODY):
             if name != ALONE and name not in found.servers:
                 continue
-            folder = conditions.folder / f"envoy-{number}"
-            server = stack.enter_context(servers.gateway(folder, found.servers.get(name)))
-            path = "/api/v1/sessions/abc"
-            asked[name] = (
-                server,
-                Load(address=server.address, path=path, headers=headers, seconds=conditions.seconds),
-            )
+            gateway = servers.gateway(conditions.folder / f"envoy-{number}", found.servers.get(name))
+            server = stack.enter_context(gateway)
+            burst = Load(address=server.address, path=_PATH, headers=headers, seconds=conditions.seconds)
+            asked[name] = (server, burst)
         yield asked
 
 
