@@ -148,7 +148,7 @@ MEASURES = (
     Measure(
         name="denials",
         title="A Check that is refused",
-        how="as above, by the fast listener, what it knows in its cache",
+        how="sent straight to the fast listener, which has what it must know of each in its cache",
         columns=(CPU, KERNEL, RATE),
         run=_denials,
         goals=tuple(

@@ -77,7 +77,7 @@ def _profile(_: Conditions) -> Samples:
 
 def _function(place: tuple[str, int, str]) -> str:
     file, _, name = place
-    folder = f"{Path(__file__).parents[1]}/"
+    folder = f"{Path(__file__).parents[1]}/authsvc/"
     return f"{file.removeprefix(folder)}: {name}" if file.startswith(folder) else name.strip("<>")
 
 

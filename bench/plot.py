@@ -9,7 +9,7 @@ from html import escape
 from bench.figures import Measure
 from bench.report import Run
 
-_WIDTH, _LABEL, _NUMBER = 760, 300, 80  # of the picture, and of what stands left and right of a bar
+_WIDTH, _LABEL, _NUMBER = 780, 300, 80  # of the picture, and of what stands left and right of a bar
 _ROW, _TITLE, _GAP, _BAR = 20, 26, 14, 12
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#222}.title{font-weight:600}.ours{fill:#2b7bba}.other{fill:#9aa5b1}"
