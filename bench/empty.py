@@ -22,7 +22,7 @@ async def _check(_: bytes, __: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
 async def serve(address: str) -> None:
     """Serve until killed."""
     server = new_server(options.DATA)
-    handler = grpc.unary_unary_rpc_method_handler(_check)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(_check)
     service = "envoy.service.auth.v3.Authorization"
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Check": handler}),))
     server.add_insecure_port(address)

@@ -1,143 +1,192 @@
-"""What needs no network: request bytes to answer bytes, and the memory a cached key takes."""
+"""What needs no network: request bytes to answer bytes, alone and as keys and routes grow; counting usage."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import secrets
-import statistics
-import time
-import tracemalloc
-from collections.abc import Callable, Sequence
+import cProfile
+import itertools
+import json
+import pstats
+import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from authsvc.cache import CachedKeyStore, CacheSettings
+import yaml
+
 from authsvc.clock import DatabaseClock
-from authsvc.config import load
-from authsvc.domain.api import Api, Apis
-from authsvc.domain.candidates import Candidates
-from authsvc.domain.decision import bearer_of
-from authsvc.domain.hashing import Digest, Pepper, PepperSet
-from authsvc.domain.keys import KeyRecord, Revision
-from authsvc.limits import LocalLimiter
-from authsvc.ports import Head, Loaded
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest
 from authsvc.servicers.ext_authz import Check
-from authsvc.servicers.method import Waiting
-from authsvc.telemetry import CacheCounters, DecisionCounters
-from authsvc.usecases.authorize import Authorize
-from bench.load import BenchError
-from bench.request import allowed, check_request
+from authsvc.telemetry import DecisionCounters, UsageCounters
+from authsvc.usage.recorder import Recorder
+from bench.door import CONFIG, Door, per_call
+from bench.figures import (
+    QUICK_KEYS,
+    Column,
+    Conditions,
+    Figures,
+    Goal,
+    Measure,
+    Samples,
+    interleaved,
+)
+from bench.request import check_request
 
-HERE = Path(__file__).parent
-_REVISION = Revision(epoch="6f0c1f0e-0000-4000-8000-000000000000", seq=1)
-_YEAR = 365 * 86_400 * 1_000_000
-
-
-class _Store:
-    """Every digest has a key of its own, of one of a hundred organizations."""
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    async def load(self, digests: Sequence[Digest]) -> Loaded:
-        number = int.from_bytes(digests[0][:8], "big")
-        record = KeyRecord(
-            id=f"key_{number:026d}",
-            api=self._api.name,
-            organization_id=f"org_{number % 100:026d}",
-            organization_active=True,
-            organization_networks=None,
-            plan=None,
-            kind="secret",
-            environment="live",
-            scopes=("sessions:read", "sessions:write"),
-            full_access=False,
-            origins=None,
-            networks=None,
-            limits=(),
-            not_before=None,
-            expires_at=time.time_ns() // 1000 + _YEAR,
-            revoked_at=None,
-            deleted_at=None,
-            grace_ends_at=None,
-            metadata={},
-        )
-        return Loaded(record=record, as_of=_REVISION)
-
-    async def head(self) -> Head:
-        return Head(revision=_REVISION, now=time.time_ns() // 1000)
+PROCESSOR = Column(name="us", heading="CPU µs", digits=2)
+KEYS = (1, 100, 1_000, 10_000, 100_000, 1_000_000)
+ROUTES = (10, 10_000)
+WHOLE, PARSE = "the whole way", "the bare parse"
+COUNTED, UNCOUNTED = "counted", "not counted"
+_ROUTES_OF_ONE = 4_000  # an API may have 4,096
+_PROFILED, _LONGEST = 50_000, 12
+_SPREAD = 1_000  # different requests that are asked in turn, where there are as many
 
 
-class Door:
-    """The Check door over keys in memory."""
-
-    def __init__(self, config: Path, keys: int = 50_000, buckets: int = 200_000) -> None:
-        self.apis: Apis = load(config).apis
-        self.api = next(iter(self.apis.by_name.values()))
-        clock = DatabaseClock()
-        settings = CacheSettings(keys=keys, max_staleness=300)
-        self.cache = CachedKeyStore(
-            _Store(self.api), lambda record, as_of: bearer_of(record, self.api, as_of), clock, settings, CacheCounters()
-        )
-        self.cache.confirm(_REVISION, clock.monotonic())
-        peppers = PepperSet(Pepper("p1", secrets.token_bytes(32)), ())
-        self.authorize = Authorize(self.cache, Candidates(peppers, ()), LocalLimiter(buckets), clock)
-        self.check = Check(self.apis, self.authorize, DecisionCounters("envoy"))
-
-    def new_key(self) -> str:
-        """Return the text of a key that could exist."""
-        return self.api.keys.generate(self.api.keys.classes[0], secrets.choice)
-
-    async def warm(self, request: bytes) -> None:
-        """Have the key of a request cached and its answer rendered."""
-        for _ in range(5):  # a load that a busy machine made late is answered, and not kept
-            answer = self.check.now(request)
-            if not isinstance(answer, Waiting):
-                break
-            await self.check.later(answer, 1.0)
-        if not isinstance(answer, bytes) or not allowed(answer):
-            raise BenchError("the measured Check is not allowed")
+def _cost(call: Callable[[], object]) -> Callable[[], Figures]:
+    return lambda: {"us": per_call(call) * 1e6}
 
 
-def per_call(call: Callable[[], object], seconds: float = 0.2) -> float:
-    """Return the seconds of processor time one call takes: steadier than the clock on a shared machine."""
-    count, began = 0, time.process_time()
-    while (spent := time.process_time() - began) < seconds:
-        for _ in range(200):
-            call()
-        count += 200
-    return spent / count
+def _asking(door: Door, requests: Sequence[bytes]) -> Callable[[], object]:
+    """Return what asks these requests in turn, in an order that memory is not read in."""
+    order = itertools.cycle(random.sample(requests, len(requests)))
+    now = door.check.now
+    return lambda: now(next(order))
 
 
-def bytes_to_bytes(config: Path, rounds: int) -> dict[str, float]:
-    """Return the medians, in microseconds, of the whole way and of the bare parse, interleaved."""
-    door = Door(config)
-    request = check_request(door.new_key(), door.api.name)
-    asyncio.run(door.warm(request))
-    parse, whole = [], []
-    for _ in range(rounds):
-        parse.append(per_call(lambda: CheckRequest.FromString(request)))
-        whole.append(per_call(lambda: door.check.now(request)))
-    bare, full = statistics.median(parse) * 1e6, statistics.median(whole) * 1e6
-    return {"parse_us": bare, "bytes_to_bytes_us": full, "ratio": full / bare}
+def _bytes_to_bytes(conditions: Conditions) -> Samples:
+    door = Door()
+    request = check_request(door.new_key())
+    door.warmed([request])
+    offers = {
+        WHOLE: _cost(lambda: door.check.now(request)),
+        PARSE: _cost(lambda: CheckRequest.FromString(request)),
+    }
+    return interleaved(offers, conditions.rounds)
 
 
-def memory_per_key(config: Path, keys: int = 10_000) -> float:
-    """Return the bytes a cached key takes, its index entries and its part of the answers included."""
-    door = Door(config, keys=keys + 1, buckets=1)  # what the limiter remembers is not the cache's
-    requests = [check_request(door.new_key(), door.api.name) for _ in range(keys + 1)]
+def _profile(_: Conditions) -> Samples:
+    door = Door()
+    request = check_request(door.new_key())
+    door.warmed([request])
+    profile = cProfile.Profile()
+    profile.runcall(lambda: [door.check.now(request) for _ in range(_PROFILED)])
+    # Own time of each function, built-in ones included, as pstats keeps it.
+    own = {place: figures[2] for place, figures in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]  # not in its stub
+    whole = sum(own.values())
+    longest = sorted(own, key=lambda place: own[place], reverse=True)[:_LONGEST]
+    return {_function(place): {"share": [100 * own[place] / whole]} for place in longest}
 
-    async def fill() -> float:
-        await door.warm(requests[0])
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for request in requests[1:]:
-            await door.warm(request)
-        gc.collect()
-        used = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        return used / keys
 
-    return asyncio.run(fill())
+def _function(place: tuple[str, int, str]) -> str:
+    file, _, name = place
+    folder = f"{Path(__file__).parents[1]}/authsvc/"
+    return f"{file.removeprefix(folder)}: {name}" if file.startswith(folder) else name.strip("<>")
+
+
+def _usage(conditions: Conditions) -> Samples:
+    door = Door()
+    recorder = Recorder(DatabaseClock().now, UsageCounters())
+    counted = Check(door.apis, door.authorize, DecisionCounters("envoy"), recorder.record)
+    request = check_request(door.new_key())
+    door.warmed([request])
+    offers = {
+        COUNTED: _cost(lambda: counted.now(request)),
+        UNCOUNTED: _cost(lambda: door.check.now(request)),
+    }
+    return interleaved(offers, conditions.rounds)
+
+
+def _keys(conditions: Conditions) -> Samples:
+    offers = {}
+    for count in (count for count in KEYS if count <= conditions.keys):
+        door = Door(keys=count + 1)
+        # Nothing but the cache holds all of them; asked are some of them, from everywhere.
+        asked = []
+        for first in range(0, count, QUICK_KEYS):
+            requests = [check_request(door.new_key()) for _ in range(min(QUICK_KEYS, count - first))]
+            door.warmed(requests)
+            asked += requests[: max(1, QUICK_KEYS * len(requests) // count)]
+        offers[f"{count:,}"] = _cost(_asking(door, asked))
+    return interleaved(offers, conditions.rounds)
+
+
+def _routes(conditions: Conditions) -> Samples:
+    offers = {}
+    for count in ROUTES:
+        door = Door(_with_routes(conditions.folder, count))
+        keys = {name: door.new_key(api) for name, api in door.apis.by_name.items()}
+        asked = [
+            (number, f"bench{number // _ROUTES_OF_ONE}") for number in random.sample(range(count), min(count, _SPREAD))
+        ]
+        requests = [
+            check_request(keys[api], api, f"/api/v1/r{number}/abc", environment="live") for number, api in asked
+        ]
+        door.warmed(requests)
+        offers[f"{count:,}"] = _cost(_asking(door, requests))
+    return interleaved(offers, conditions.rounds)
+
+
+def _with_routes(folder: Path, count: int) -> Path:
+    (product,) = yaml.safe_load(CONFIG.read_text())["apis"].values()
+    del product["environments"]["live"]["hosts"]  # a host belongs to one API
+    numbers = [range(first, min(count, first + _ROUTES_OF_ONE)) for first in range(0, count, _ROUTES_OF_ONE)]
+    apis = {f"bench{place}": {**product, "routes": list(map(_route, of_one))} for place, of_one in enumerate(numbers)}
+    config = folder / f"routes-{count}.yaml"
+    config.write_text(json.dumps({"apis": apis}))
+    return config
+
+
+def _route(number: int) -> Mapping[str, object]:
+    return {"method": "GET", "path": f"/api/v1/r{number}/{{item}}", "scopes": ["sessions:read"]}
+
+
+MEASURES = (
+    Measure(
+        name="bytes",
+        title="Request bytes to answer bytes",
+        how="in one process, without a listener",
+        columns=(PROCESSOR,),
+        run=_bytes_to_bytes,
+        goals=(Goal(text="the whole way to the bare parse", row=WHOLE, column="us", against=PARSE, bound=6.0),),
+    ),
+    Measure(
+        name="profile",
+        title="Where the time of a Check goes",
+        how=(
+            f"request bytes to answer bytes under cProfile, the {_LONGEST} functions with the most time of their own. "
+            "It makes calls dearer than they are, so read these as shares"
+        ),
+        columns=(Column(name="share", heading="of the time, %", digits=1),),
+        run=_profile,
+    ),
+    Measure(
+        name="usage",
+        title="Counting usage",
+        how="request bytes to answer bytes, with and without it",
+        columns=(PROCESSOR,),
+        run=_usage,
+        goals=(
+            Goal(text="a counted Check to one that is not", row=COUNTED, column="us", against=UNCOUNTED, bound=1.03),
+        ),
+    ),
+    Measure(
+        name="keys",
+        title="Keys in the cache",
+        how=(
+            f"request bytes to answer bytes, no key twice running: {QUICK_KEYS:,} of them from everywhere. Without a "
+            "listener, whose share would hide the difference"
+        ),
+        columns=(PROCESSOR,),
+        run=_keys,
+        goals=tuple(
+            Goal(text=f"{count:,} cached keys to 1,000", row=f"{count:,}", column="us", against="1,000", bound=1.25)
+            for count in KEYS[-2:]
+        ),
+    ),
+    Measure(
+        name="routes",
+        title="Routes",
+        how=f"request bytes to answer bytes, {_SPREAD:,} routes in turn; an API has {_ROUTES_OF_ONE:,} at most",
+        columns=(PROCESSOR,),
+        run=_routes,
+        goals=(Goal(text="10,000 routes to 10", row="10,000", column="us", against="10", bound=1.2),),
+    ),
+)

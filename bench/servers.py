@@ -1,4 +1,4 @@
-"""The processes that are measured, pinned to the first core."""
+"""The processes that are measured, all on the first core."""
 
 from __future__ import annotations
 
@@ -7,31 +7,43 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
-from authsvc_client.v1.key_service_pb2 import CreateKeyRequest
-from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
-from authsvc_client.v1.organization_service_pb2 import CreateOrganizationRequest
-from authsvc_client.v1.organization_service_pb2_grpc import OrganizationServiceStub
 
 from authsvc.cli.demo import envoy, process
-from bench.load import BenchError
-from bench.request import allowed, check_request
+from bench.administrator import Administrator
+from bench.figures import BenchError
+from bench.load import CHECK, CORES
+from bench.request import check_request
+
+T = TypeVar("T")
 
 HERE = Path(__file__).parent
-CHECK = "/envoy.service.auth.v3.Authorization/Check"
+CONFIG = HERE / "authsvc.yaml"
+PATIENCE = 20.0  # seconds
+_STOP_WITHIN = 20.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """Something that answers Checks, or requests."""
 
-    name: str
     address: str
     pids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The service, with both of its listeners."""
+
+    home: Path
+    standard: Server
+    fast: Server
+    administrator: Administrator
 
 
 def free_port() -> int:
@@ -41,91 +53,115 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def environment(home: Path, config: Path = CONFIG, *, fast: str = "", database_url: str = "") -> dict[str, str]:
+    """Return the environment of a service that listens on loopback ports, as what it is compared with does."""
+    ports = {
+        "AUTHSVC_LISTEN": f"127.0.0.1:{free_port()}",
+        "AUTHSVC_FAST_LISTEN": fast or f"127.0.0.1:{free_port()}",
+    }
+    database = {"AUTHSVC_DATABASE_URL": database_url} if database_url else {}
+    return process.environment(home, config, {**ports, **database})
+
+
+def prepare(environ: Mapping[str, str]) -> None:
+    """Make the database and the first administrator's key."""
+    Path(environ["AUTHSVC_HOME"]).mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(process.command("init"), env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(done.stderr.strip())
+
+
+@contextmanager
+def fresh(home: Path, config: Path = CONFIG, *, fast: str = "", database_url: str = "") -> Iterator[Service]:
+    """Run a service that has nothing but its administrator yet."""
+    environ = environment(home, config, fast=fast, database_url=database_url)
+    prepare(environ)
+    with service(environ) as running:
+        yield running
+
+
+@contextmanager
+def service(environ: Mapping[str, str]) -> Iterator[Service]:
+    """Run the service, prepared before, until the block ends."""
+    home = Path(environ["AUTHSVC_HOME"])
+    with on_first_core(process.service(environ, home / "authsvc.log")) as running:
+        pids = [running.pid]
+        with Administrator.connected(environ["AUTHSVC_ADMIN_LISTEN"], home) as administrator:
+            yield Service(
+                home=home,
+                standard=Server(address=environ["AUTHSVC_LISTEN"], pids=pids),
+                fast=Server(address=environ["AUTHSVC_FAST_LISTEN"], pids=pids),
+                administrator=administrator,
+            )
+
+
 @contextmanager
 def empty_handler() -> Iterator[Server]:
     """Run the empty grpc.aio handler."""
     address = f"127.0.0.1:{free_port()}"
-    with _process([sys.executable, "-m", "bench.empty", address], os.environ) as running:
-        call(address, b"", wait=True)
-        yield Server("empty grpc.aio handler", address, [running.pid])
+    with _running([sys.executable, "-m", "bench.empty", address], address) as server:
+        yield server
 
 
 @contextmanager
-def service(home: Path, config: Path = HERE / "authsvc.yaml") -> Iterator[tuple[Server, str]]:
-    """Run the service on its embedded default, and yield it with a key that may do what is asked."""
+def comparator(folder: Path, name: str, *options: str) -> Iterator[Server]:
+    """Run one of the programs in Go, with the one processor that it has."""
     address = f"127.0.0.1:{free_port()}"
-    environ = process.environment(home, config, {"AUTHSVC_LISTEN": address})
-    subprocess.run(process.command("init"), env=environ, check=True, capture_output=True)
-    with ExitStack() as stack:
-        with first_core():
-            running = stack.enter_context(process.service(environ, home / "authsvc.log"))
-        key = create_key(environ["AUTHSVC_ADMIN_LISTEN"], (home / "admin.key").read_text().strip())
-        if not allowed(call(address, check_request(key), wait=True)):
-            raise BenchError("the measured Check is not allowed")
-        yield Server("authsvc Check", address, [running.pid]), key
+    with _running([str(folder / name), "-address", address, *options], address, GOMAXPROCS="1") as server:
+        yield server
 
 
 @contextmanager
-def gateway(name: str, home: Path, authsvc: Server | None) -> Iterator[Server]:
-    """Run Envoy, answering by itself; with or without asking the service."""
-    document = envoy.bootstrap((HERE / "envoy.yaml").read_text(), 0, {})
-    for cluster in document["static_resources"]["clusters"]:
-        if authsvc is not None:
-            host, _, port = authsvc.address.rpartition(":")
-            endpoint = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
-            cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": [{"endpoint": endpoint}]}]
+def gateway(home: Path, asked: Server | None) -> Iterator[Server]:
+    """Run Envoy, answering by itself; before that it asks a server, or nobody. Both processes' time is its cost."""
+    home.mkdir()
+    document = envoy.bootstrap((HERE / "envoy.yaml").read_text(), 0, {} if asked is None else {"authsvc": _port(asked)})
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    if authsvc is None:
+    if asked is None:
         manager["http_filters"] = manager["http_filters"][-1:]
-    folder = home / name.replace(" ", "-")
-    folder.mkdir()
-    with envoy.envoy(document, folder) as address:
-        yield Server(name, address, [_pid_listening(address)])
+    with on_first_core(envoy.envoy(document, home)) as address:
+        yield Server(address=address, pids=[_pid_listening(address), *(asked.pids if asked else ())])
 
 
-def call(address: str, message: bytes, *, wait: bool = False) -> bytes:
-    """Send one Check, raw."""
-    with grpc.insecure_channel(address) as channel:
-        answer: bytes = channel.unary_unary(CHECK)(message, timeout=20, wait_for_ready=wait)
-        return answer
-
-
-def create_key(target: str, admin_key: str) -> str:
-    """Make an organization and a key of it that holds every scope."""
-    metadata = (("authorization", f"Bearer {admin_key}"),)
-    with grpc.insecure_channel(target) as channel:
-        request = CreateOrganizationRequest(name="bench")
-        organization = OrganizationServiceStub(channel).CreateOrganization(request, metadata=metadata, timeout=20)
-        wanted = CreateKeyRequest(
-            api="bench",
-            organization_id=organization.organization.id,
-            name="bench",
-            environment="live",
-            scopes=["sessions:read", "sessions:write"],
-        )
-        return KeyServiceStub(channel).CreateKey(wanted, metadata=metadata, timeout=20).secret
+def call(server: Server, message: bytes, path: str = CHECK) -> bytes:
+    """Send one call, raw, as soon as the server listens."""
+    with grpc.insecure_channel(server.address) as channel:
+        ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+        return ask(message, timeout=PATIENCE, wait_for_ready=True)
 
 
 @contextmanager
-def first_core() -> Iterator[None]:
-    """Start processes on the first core: gRPC makes as many threads as it sees cores, so later is too late."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {0})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+def on_first_core(started: AbstractContextManager[T]) -> Iterator[T]:
+    """Start a process on the first core: gRPC makes as many threads as it sees cores, so later is too late."""
+    with ExitStack() as stack:
+        os.sched_setaffinity(0, CORES[:1])
+        try:
+            value = stack.enter_context(started)
+        finally:
+            os.sched_setaffinity(0, CORES)
+        yield value
 
 
 @contextmanager
-def _process(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with first_core():
-        running = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL)
+def _running(command: Sequence[str], address: str, **variables: str) -> Iterator[Server]:
+    with on_first_core(_process(command, variables)) as running:
+        server = Server(address=address, pids=[running.pid])
+        call(server, check_request("nobody's"))
+        yield server
+
+
+@contextmanager
+def _process(command: Sequence[str], variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    running = subprocess.Popen(command, env={**os.environ, **variables}, stdin=subprocess.DEVNULL)
     try:
         yield running
     finally:
         running.terminate()
-        running.wait(20)
+        running.wait(_STOP_WITHIN)
+
+
+def _port(server: Server) -> int:
+    return int(server.address.rpartition(":")[2])
 
 
 def _pid_listening(address: str) -> int:

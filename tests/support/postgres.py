@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +64,12 @@ def running_postgres() -> Iterator[Server]:
 
 
 @contextmanager
-def own_postgres() -> Iterator[Cluster]:
-    """Run a PostgreSQL of our own, which a test may stop, kill and start again."""
+def own_postgres(**settings: str) -> Iterator[Cluster]:
+    """Run a PostgreSQL of our own, which a test may stop, kill and start again; the settings go before ours."""
     binaries = _find_binaries()
     root = Path(tempfile.mkdtemp(prefix="authsvc-postgres-"))
     try:
-        cluster = Cluster(root, binaries)
+        cluster = Cluster(root, binaries, settings)
         cluster.initialize()
         try:
             cluster.start()
@@ -83,8 +83,9 @@ def own_postgres() -> Iterator[Cluster]:
 class Cluster:
     """One data directory and, while it is started, the server on it."""
 
-    def __init__(self, root: Path, binaries: Path) -> None:
+    def __init__(self, root: Path, binaries: Path, settings: Mapping[str, str]) -> None:
         self._root = root
+        self._settings = {**_SETTINGS, **settings}
         self._data = root / "data"
         self._binaries = binaries
         self._process: subprocess.Popen[bytes] | None = None
@@ -156,7 +157,7 @@ class Cluster:
         (self._data / "postmaster.pid").unlink()
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         with (self._root / "log").open("ab") as log:
             return subprocess.Popen(
                 [self._binaries / "postgres", "-D", self._data, "-p", str(self._port), *settings],
