@@ -8,14 +8,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from authsvc.domain.hashing import Digest, Pepper, PepperSet
+from authsvc.domain.hashing import Digest
 from authsvc.stores import migrate
 from bench.figures import BenchError
 from tests.support.databases import scratch_database
 from tests.support.postgres import MissingPostgresError, Server, own_postgres
 
 KINDS = ("SQLite", "PostgreSQL")
-PEPPERS = PepperSet(Pepper("bench", b"a pepper of no key but for this benchmark"), ())  # opens stores, finds no key
 _ORGANIZATIONS = 100
 # Whatever a test leaves out for speed is on.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}

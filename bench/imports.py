@@ -1,16 +1,13 @@
-"""`python -m bench.imports`: how many records a second come in, at the store and through the API, on PostgreSQL."""
+"""How many records a second come in: at the store, and through the API."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
-import secrets
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -24,15 +21,17 @@ from ulid import ULID
 from authsvc.cli.demo import process
 from authsvc.domain.administration import Actor
 from authsvc.domain.grants import Terms
-from authsvc.domain.hashing import Digest, Pepper, PepperSet
+from authsvc.domain.hashing import Digest
 from authsvc.domain.importing import MAX_BATCH, Import
 from authsvc.ports import ImportBatch, NewOrganization
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
+from bench import databases
+from bench.figures import BenchError, Column, Conditions, Figures, Goal, Measure, Samples, interleaved
 from tests.support.databases import scratch_database
-from tests.support.postgres import running_postgres
+from tests.support.fakes import PEPPERS
 
-RECORDS = 100_000
+STORE, API = "at the store", "through the API"
 
 _ACTOR = Actor(key_id="bench", organization_id="", address="", request_id="")
 _ORGANIZATION = "org_" + "0" * 26
@@ -67,15 +66,20 @@ apis:
 """
 
 
-def rates(folder: Path, records: int = RECORDS) -> dict[str, float]:
-    """Return records a second at the store and through the API of one instance, each into a database of its own."""
-    figures = {}
-    with running_postgres() as server:
-        for name, measure in (("store", _at_the_store), ("api", _through_the_api)):
-            with scratch_database(server) as url:
-                migrate.upgrade(url)
-                figures[name] = records / measure(url, folder, records)
-    return figures
+def _imports(conditions: Conditions) -> Samples:
+    offers = {STORE: lambda: _rate(_at_the_store, conditions), API: lambda: _rate(_through_the_api, conditions)}
+    return interleaved(offers, conditions.rounds, warm_up=False)
+
+
+def _rate(measure: Callable[[str, Path, int], float], conditions: Conditions) -> Figures:
+    """Import into a database of its own, so that every round begins with an empty one."""
+    with (
+        databases.durable_postgres() as server,
+        scratch_database(server) as url,
+        tempfile.TemporaryDirectory(dir=conditions.folder) as folder,
+    ):
+        migrate.upgrade(url)
+        return {"rate": conditions.keys / measure(url, Path(folder), conditions.keys)}
 
 
 def _at_the_store(url: str, _: Path, records: int) -> float:
@@ -87,7 +91,7 @@ def _at_the_store(url: str, _: Path, records: int) -> float:
 
 
 async def _store(url: str, batches: Sequence[ImportBatch]) -> float:
-    store = SqlStore.open(url, PepperSet(Pepper("bench", secrets.token_bytes(32)), ()))
+    store = SqlStore.open(url, PEPPERS)
     try:
         owner = NewOrganization(id=_ORGANIZATION, name="bench", plan=None, networks=None, metadata={})
         await store.create_organization(owner, _ACTOR)
@@ -95,7 +99,7 @@ async def _store(url: str, batches: Sequence[ImportBatch]) -> float:
         for batch in batches:
             done = await store.import_keys(batch, _ACTOR)
             if any(cause is not None for cause in done.causes):
-                raise AssertionError("a key was not stored")
+                raise BenchError("a key was not stored")
         return time.perf_counter() - began
     finally:
         await store.close()
@@ -120,7 +124,7 @@ def _through_the_api(url: str, folder: Path, records: int) -> float:
         done = KeyServiceStub(channel).ImportKeys(iter(messages), metadata=metadata)
         took = time.perf_counter() - began
     if done.imported != records:
-        raise AssertionError(f"{done.imported} of {records} records were imported: {done.rejected[:1]}")
+        raise BenchError(f"{done.imported} of {records} records were imported: {done.rejected[:1]}")
     return took
 
 
@@ -168,16 +172,16 @@ def _key(number: int) -> Import:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the two rates."""
-    parser = argparse.ArgumentParser(prog="python -m bench.imports", description=__doc__)
-    parser.add_argument("--records", type=int, default=RECORDS, help="records imported each time")
-    with tempfile.TemporaryDirectory(prefix="authsvc-bench-") as folder:
-        figures = rates(Path(folder), parser.parse_args(arguments).records)
-    for name, rate in figures.items():
-        print(f"{name}: {rate:,.0f} records/s")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+MEASURES = (
+    Measure(
+        name="imports",
+        title="Keys imported",
+        how="into an empty PostgreSQL with fsync on, by one caller",
+        columns=(Column(name="rate", heading="records/s"),),
+        run=_imports,
+        goals=(
+            Goal(text="records/s at the store", row=STORE, column="rate", bound=20_000, at_least=True),
+            Goal(text="records/s through the API", row=API, column="rate", bound=10_000, at_least=True),
+        ),
+    ),
+)

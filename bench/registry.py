@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import administration, hits, inprocess, products, starting, stored, through_envoy
+from bench import administration, hits, imports, inprocess, products, starting, stored, through_envoy
 
 MEASURES = {
     measure.name: measure
@@ -14,5 +14,6 @@ MEASURES = {
         *products.MEASURES,
         *starting.MEASURES,
         *administration.MEASURES,
+        *imports.MEASURES,
     )
 }

@@ -26,6 +26,7 @@ from bench.figures import (
     interleaved,
 )
 from bench.request import check_request
+from tests.support.fakes import PEPPERS
 
 FEW_MISSES, FEW_LISTED = 10_000, 1_000  # keys, where there are few
 CACHED = "a cached key"
@@ -52,9 +53,7 @@ def _compared(conditions: Conditions, few: int, asking: Callable[[str, int], _As
     offers: dict[str, Callable[[], Figures]] = {}
     with databases.filled(conditions.folder, sizes) as urls, asyncio.Runner() as runner:
         stores = {
-            (kind, keys): SqlStore.open(url, databases.PEPPERS)
-            for kind, found in urls.items()
-            for keys, url in found.items()
+            (kind, keys): SqlStore.open(url, PEPPERS) for kind, found in urls.items() for keys, url in found.items()
         }
         for (kind, keys), store in stores.items():
             ask = asking(urls[kind][keys], keys)
@@ -107,7 +106,7 @@ def _memory(conditions: Conditions) -> Samples:
 
 
 async def _used(url: str) -> float:
-    store = SqlStore.open(url, databases.PEPPERS)
+    store = SqlStore.open(url, PEPPERS)
     try:
         door = Door(keys=_MEASURED + 1, store=store, as_of=(await store.head()).revision)
         texts = [door.new_key() for _ in range(_MEASURED + 1)]
