@@ -40,8 +40,8 @@ class Bearer:
     """
     A key record with what follows from it and its API alone, worked out once a load.
 
-    `rules` are those of `RULES` that this record can trip. `rendered` is room for the Envoy door to
-    keep its own part of the answers to this key, which is why the class is not frozen.
+    `rules` are those of `RULES` that this record can trip. `rendered` and `told` are room for the
+    doors, Envoy's and the backends', to keep their parts of the answers to this key: hence it is not frozen.
     """
 
     record: KeyRecord
@@ -50,6 +50,7 @@ class Bearer:
     rules: tuple[Check, ...]
     as_of: Revision
     rendered: tuple[bytes, bytes, bytes] | None = None
+    told: bytes | None = None
 
 
 END_OF_TIME: Micros = 2**63

@@ -8,13 +8,10 @@ from typing import Generic, TypeVar
 
 from authsvc_client.v1.auth_service_pb2 import (
     AuthenticateRequest,
-    AuthenticateResponse,
     AuthorizeRequest,
-    AuthorizeResponse,
     BatchAuthorizeError,
     BatchAuthorizeItem,
     BatchAuthorizeRequest,
-    BatchAuthorizeResponse,
     BatchAuthorizeResult,
 )
 from google.protobuf.message import DecodeError, Message
@@ -24,7 +21,7 @@ from authsvc.domain.decision import Deny, Outcome
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.question import Question, Settled
 from authsvc.ports import RecordUsage, uncounted
-from authsvc.servicers import auth_wire, faults
+from authsvc.servicers import auth_answers, auth_wire, faults
 from authsvc.servicers.decision_ids import DecisionIds
 from authsvc.servicers.method import Method, Refusal, Waiting
 from authsvc.telemetry import DecisionCounters
@@ -34,7 +31,6 @@ MAX_BATCH = 100
 _MAX_CORRELATION_ID = 64  # bytes
 
 RequestT = TypeVar("RequestT", bound=AuthenticateRequest | AuthorizeRequest)
-ResponseT = TypeVar("ResponseT", bound=AuthenticateResponse | AuthorizeResponse)
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -66,14 +62,13 @@ class AuthDoor:
         """Load and answer."""
         return await self._authorize.later(miss, budget)
 
-    def respond(self, outcome: Outcome, response: type[ResponseT]) -> ResponseT:
-        """Count the decision and put it into words."""
+    def respond(self, outcome: Outcome) -> bytes:
+        """Count the decision and put it into words: an AuthorizeResponse, or an AuthenticateResponse."""
         decision = outcome.decision
         reason = decision.reason.value if isinstance(decision, Deny) else None
         self._counters.count("" if outcome.api is None else outcome.api.name, reason or "ok")
         self._record(outcome.bearer, outcome.api, outcome.route, reason, outcome.sender)
-        message = auth_wire.decision(outcome, self._ids.next(), stale=self._stale())
-        return response(decision=message, principal=auth_wire.principal(outcome))
+        return auth_answers.response(outcome, self._ids.next(), stale=self._stale())
 
 
 def refusal(error: BaseException) -> Refusal:
@@ -82,7 +77,7 @@ def refusal(error: BaseException) -> Refusal:
     return Refusal(*faults.status_of(error))
 
 
-class Single(Generic[RequestT, ResponseT]):
+class Single(Generic[RequestT]):
     """`Authenticate` or `Authorize`: one question, one answer."""
 
     def __init__(
@@ -90,13 +85,11 @@ class Single(Generic[RequestT, ResponseT]):
         door: AuthDoor,
         path: str,
         request: type[RequestT],
-        response: type[ResponseT],
         read: Callable[[Apis, RequestT], Question | Settled],
     ) -> None:
         self.path = path
         self._door = door
         self._request = request
-        self._response = response
         self._read = read
 
     def now(self, payload: bytes) -> bytes | Refusal | Waiting[Miss]:
@@ -105,7 +98,7 @@ class Single(Generic[RequestT, ResponseT]):
             answer = self._door.ask(self._read(self._door.apis, _parse(self._request, payload)))
             if isinstance(answer, Miss):
                 return Waiting(answer)
-            return self._door.respond(answer, self._response).SerializeToString()
+            return self._door.respond(answer)
         except Exception as error:  # noqa: BLE001 - every fault has one table
             return refusal(error)
 
@@ -113,7 +106,7 @@ class Single(Generic[RequestT, ResponseT]):
         """See `Method`."""
         try:
             outcome = await self._door.wait(waiting.work, budget)
-            return self._door.respond(outcome, self._response).SerializeToString()
+            return self._door.respond(outcome)
         except Exception as error:  # noqa: BLE001 - every fault has one table
             return refusal(error)
 
@@ -173,18 +166,16 @@ class BatchAuthorize:
             return error
 
     def _respond(self, batch: Batch) -> bytes:
-        results = [self._result(name, answer) for name, answer in batch]
-        return BatchAuthorizeResponse(results=results).SerializeToString()
+        return b"".join([self._result(name, answer) for name, answer in batch])
 
-    def _result(self, correlation_id: str, answer: Outcome | Miss | Exception) -> BatchAuthorizeResult:
+    def _result(self, correlation_id: str, answer: Outcome | Miss | Exception) -> bytes:
         if isinstance(answer, Outcome):
-            response = self._door.respond(answer, AuthorizeResponse)
-            return BatchAuthorizeResult(correlation_id=correlation_id, response=response)
+            return auth_answers.result(correlation_id, self._door.respond(answer))
         error = answer if isinstance(answer, Exception) else AssertionError()
         told = refusal(error)
         code: int = told.code.value[0]
-        return BatchAuthorizeResult(
-            correlation_id=correlation_id, error=BatchAuthorizeError(code=code, message=told.text)
+        return auth_answers.failed(
+            BatchAuthorizeResult(correlation_id=correlation_id, error=BatchAuthorizeError(code=code, message=told.text))
         )
 
 
@@ -209,14 +200,12 @@ def auth_methods(door: AuthDoor) -> tuple[Method[Miss], Method[Miss], Method[Bat
             door,
             "/authsvc.v1.AuthService/Authenticate",
             AuthenticateRequest,
-            AuthenticateResponse,
             auth_wire.authentication,
         ),
         Single(
             door,
             "/authsvc.v1.AuthService/Authorize",
             AuthorizeRequest,
-            AuthorizeResponse,
             auth_wire.authorization,
         ),
         BatchAuthorize(door),

@@ -20,11 +20,11 @@ from authsvc.domain import routes
 from authsvc.domain.api import DEFAULT_ERRORS, Api, Apis, bare_host
 from authsvc.domain.decision import Bearer, Deny, KnownSender, Outcome, Purpose
 from authsvc.domain.errors import InvalidInputError
-from authsvc.domain.key_text import presentable
 from authsvc.domain.keys import Revision
 from authsvc.domain.question import MALFORMED, PUBLIC, Question, Settled, environment_of
 from authsvc.domain.quotas import NANOS_PER_SECOND, Verdict
 from authsvc.domain.reasons import WORDING, Reason
+from authsvc.domain.routes import UNROUTABLE
 from authsvc.domain.scopes import MAX_SCOPES
 from authsvc.servicers.rate_headers import retry_after
 
@@ -35,28 +35,39 @@ _MAX_ADDRESS = 45
 _MICROS_PER_SECOND = 1_000_000
 _NANOS_PER_MICRO = 1000
 _OK = 200
+_AUTHENTICATE, _AUTHORIZE = Purpose.AUTHENTICATE, Purpose.AUTHORIZE
+_NO_CONTEXT = RequestContext()
 
 
 def authentication(apis: Apis, request: AuthenticateRequest) -> Question | Settled:
     """Read the question: who is this? Raises `InvalidInputError`."""
-    api = _api(apis, request.api, request.context)
-    return _question(api, request, Purpose.AUTHENTICATE, route=None, required=())
+    context = request.context if request.HasField("context") else _NO_CONTEXT
+    api = _api(apis, request.api, context)
+    return _question(api, request, context, _AUTHENTICATE, None, (), "", spends=request.spend_rate_limit)
 
 
 def authorization(apis: Apis, request: AuthorizeRequest) -> Question | Settled:
     """Read the question: may they do this? Raises `InvalidInputError`."""
-    api = _api(apis, request.api, request.context)
-    if bool(request.required_scopes) == bool(request.method or request.path):
+    context = request.context if request.HasField("context") else _NO_CONTEXT
+    api = _api(apis, request.api, context)
+    scopes, method, path, organization_id = (
+        request.required_scopes,
+        request.method,
+        request.path,
+        request.organization_id,
+    )
+    if bool(scopes) == bool(method or path):
         raise InvalidInputError("name either required_scopes, or method and path")
-    if request.required_scopes:
-        return _question(api, request, Purpose.AUTHORIZE, route=None, required=_scopes(api, request.required_scopes))
-    path = routes.plain_path(request.path)
-    if path is None or not routes.valid_method(request.method):
+    if scopes:
+        return _question(api, request, context, _AUTHORIZE, None, _scopes(api, scopes), organization_id, spends=True)
+    route = api.routes.resolve(method, path)
+    if route is UNROUTABLE:
         return Settled(api=api, decision=MALFORMED)
-    route = api.routes.find(request.method, path)
-    if route is not None and route.public:
-        return Settled(api=api, decision=PUBLIC)
-    return _question(api, request, Purpose.AUTHORIZE, route=route, required=None if route is None else route.scopes)
+    if route is None:
+        return _question(api, request, context, _AUTHORIZE, None, None, organization_id, spends=True)
+    if route.public:
+        return Settled(api=api, decision=PUBLIC, route=route)
+    return _question(api, request, context, _AUTHORIZE, route, route.scopes, organization_id, spends=True)
 
 
 def _api(apis: Apis, name: str, context: RequestContext) -> Api:
@@ -78,32 +89,39 @@ def _scopes(api: Api, scopes: Sequence[str]) -> tuple[str, ...]:
 def _question(
     api: Api,
     request: AuthenticateRequest | AuthorizeRequest,
+    context: RequestContext,
     purpose: Purpose,
-    *,
     route: routes.Route | None,
     required: tuple[str, ...] | None,
+    organization_id: str,
+    *,
+    spends: bool,
 ) -> Question:
-    context = request.context
-    organization_id = request.organization_id if isinstance(request, AuthorizeRequest) else ""
+    environment = origin = source_ip = None
+    host = ""
+    if context is not _NO_CONTEXT:
+        environment = context.environment if context.HasField("environment") else None
+        origin = context.origin if context.HasField("origin") else None
+        source_ip = context.source_ip if context.HasField("source_ip") else None
+        host = context.host
+        _bound("context.environment", environment or "", _MAX_NAME)
+        _bound("context.origin", origin or "", _MAX_ORIGIN)
+        _bound("context.source_ip", source_ip or "", _MAX_ADDRESS)
+    at_least = request.at_least_revision
     _bound("organization_id", organization_id, _MAX_NAME)
-    _bound("context.environment", context.environment, _MAX_NAME)
-    _bound("context.origin", context.origin, _MAX_ORIGIN)
-    _bound("context.source_ip", context.source_ip, _MAX_ADDRESS)
-    _bound("at_least_revision", request.at_least_revision, _MAX_NAME)
+    _bound("at_least_revision", at_least, _MAX_NAME)
     return Question(
-        api=api,
-        purpose=purpose,
-        key=request.credential if presentable(request.credential) else None,
-        route=route,
-        required=required,
-        environment=environment_of(
-            api, context.environment if context.HasField("environment") else None, route, context.host
-        ),
-        origin=context.origin if context.HasField("origin") else None,
-        sender=KnownSender(context.source_ip if context.HasField("source_ip") else None),
-        organization_id=organization_id or None,
-        spends=request.spend_rate_limit if isinstance(request, AuthenticateRequest) else True,
-        at_least=_revision(request.at_least_revision),
+        api,
+        purpose,
+        route,
+        required,
+        environment_of(api, environment, route, host),
+        origin,
+        KnownSender(source_ip),
+        organization_id or None,
+        request.credential or None,
+        spends,
+        _revision(at_least) if at_least else None,
     )
 
 
@@ -112,9 +130,7 @@ def _bound(field: str, text: str, size: int) -> None:
         raise InvalidInputError(f"{field}: at most {size} bytes")
 
 
-def _revision(text: str) -> Revision | None:
-    if not text:
-        return None
+def _revision(text: str) -> Revision:
     epoch, _, seq = text.rpartition(":")
     if not epoch or not seq.isdecimal() or not seq.isascii():
         raise InvalidInputError("at_least_revision: not of the form epoch:seq")
@@ -130,7 +146,7 @@ def decision(outcome: Outcome, decision_id: str, *, stale: bool) -> Decision:
         decision_id=decision_id,
         revision="" if bearer is None else str(bearer.as_of),
         stale=stale,
-        rate_limit=_rate_limit(verdicts[0]) if verdicts else None,
+        rate_limit=rate_limit(verdicts[0]) if verdicts else None,
     )
     if not isinstance(outcome.decision, Deny):
         message.verdict, message.http_status = VERDICT_ALLOW, _OK
@@ -139,7 +155,7 @@ def decision(outcome: Outcome, decision_id: str, *, stale: bool) -> Decision:
     message.verdict, message.reason, message.message = VERDICT_DENY, reason.value, WORDING[reason].message
     message.http_status = (DEFAULT_ERRORS[reason] if api is None else api.error(reason)).status
     message.required_scope = outcome.decision.required_scope or ""
-    if reason is Reason.RATE_LIMITED:
+    if reason is Reason.RATE_LIMITED and verdicts:
         message.retry_after.seconds = retry_after(verdicts)
     return message
 
@@ -175,7 +191,8 @@ def _first_end(bearer: Bearer) -> int | None:
     return min(ends, default=None)
 
 
-def _rate_limit(verdict: Verdict) -> RateLimit:
+def rate_limit(verdict: Verdict) -> RateLimit:
+    """Return a limit's state."""
     seconds, nanos = divmod(verdict.reset_ns, NANOS_PER_SECOND)
     reset = Duration(seconds=seconds, nanos=nanos)
     return RateLimit(limit=verdict.limit.count, remaining=verdict.remaining, reset=reset)

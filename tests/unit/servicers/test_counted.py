@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsvc_client.v1.auth_service_pb2 import AuthorizeRequest, AuthorizeResponse
+from authsvc_client.v1.auth_service_pb2 import AuthorizeRequest
 
 from authsvc.domain.api import Api
 from authsvc.domain.decision import Bearer
@@ -115,6 +115,6 @@ async def test_a_question_of_a_backend_is_counted(noted: Noted, path: str, expec
     request = AuthorizeRequest(api="shop", credential=KEY, method="GET", path=path)
     request.context.source_ip = "192.0.2.7"
     answer = rpc.ask(auth_wire.authorization(built.apis, request))
-    rpc.respond(await rpc.wait(answer, 1.0) if isinstance(answer, Miss) else answer, AuthorizeResponse)
+    rpc.respond(await rpc.wait(answer, 1.0) if isinstance(answer, Miss) else answer)
 
     assert [expected] == noted.all
