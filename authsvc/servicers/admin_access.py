@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -212,6 +213,9 @@ class AdminAccess(grpc.aio.ServerInterceptor):
         access = ACCESS.get(call.method)
         if access is None:
             return
+        if call.request is None:
+            with suppress(InvalidInputError):  # refused before it was looked at; who is refused is known
+                call.request = call.read()
         id_ = getattr(call.request, "id", "")
         request_id = getattr(call.request, "request_id", "")
         self._note(

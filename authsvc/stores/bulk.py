@@ -36,7 +36,7 @@ async def revoke(database: Database, ending: Sequence[Key], reason: str, actor: 
     """Revoke keys that are neither revoked nor deleted, all of them or none; one event tells of them all."""
     ids = sorted(key.record.id for key in ending)
     owners = {key.record.id: key.record.organization_id for key in ending}
-    async with database.change(actor) as change:
+    async with database.change(actor, large=True) as change:
         effect = (
             update(keys)
             .where(keys.c.id.in_(ids), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))

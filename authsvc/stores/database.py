@@ -46,7 +46,7 @@ T = TypeVar("T")
 CHANNEL = "authsvc"
 WRITER_TIMEOUT = 1.0  # seconds to wait for this process's turn to write to SQLite
 HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor closes is cut off
-REPORT_TIMEOUT = 2500  # milliseconds for a report; less than HANG_TIMEOUT
+REPORT_TIMEOUT = 2500  # milliseconds for a report, or a large change; less than HANG_TIMEOUT
 CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
 
 REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
@@ -195,16 +195,18 @@ class Database:
             return await self._rows(statement, parameters)
 
     @asynccontextmanager
-    async def change(self, actor: Actor, events: int = 1) -> AsyncIterator[Change]:
+    async def change(self, actor: Actor, events: int = 1, *, large: bool = False) -> AsyncIterator[Change]:
         """
         Open a transaction that first takes the next position, and commit it unless an exception leaves.
 
-        `events` is how many audit rows it will write.
+        `events` is how many audit rows it will write; one that is large is given more time than others.
 
         The row lock on the position is held until the commit: positions are committed in their order,
         and none is missing.
         """
         async with self._writing(), self._begun() as connection:
+            if large and self.postgresql:
+                await connection.exec_driver_sql(f"SET LOCAL statement_timeout = {REPORT_TIMEOUT}")
             yield await self.position(connection, actor, events)
             await connection.commit()
 

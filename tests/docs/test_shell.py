@@ -20,7 +20,8 @@ import pytest
 
 from tests.docs.markdown import PAGES, ROOT, Block, blocks, inline_code, params
 
-PATIENCE = 240  # seconds
+PATIENCE = 120  # seconds
+OF_A_LINE = 10  # seconds more for each
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
 ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 
@@ -67,9 +68,10 @@ def test_it_runs(block: Block, scratch: Path) -> None:
         "AUTHSVC_ADMIN_LISTEN": f"unix:{scratch}/admin.sock",
         "AUTHSVC_METRICS_LISTEN": "off",
     }
+    text = with_followers(block)
     with (scratch / "output").open("w+") as output:
         shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-c", with_followers(block)],
+            ["bash", "-euo", "pipefail", "-c", text],
             cwd=scratch,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -78,7 +80,7 @@ def test_it_runs(block: Block, scratch: Path) -> None:
             start_new_session=True,  # so that what it leaves in the background can be ended
         )
         try:
-            status = shell.wait(PATIENCE)
+            status = shell.wait(PATIENCE + OF_A_LINE * text.count("\n"))
         finally:
             with suppress(ProcessLookupError):  # nothing was left
                 os.killpg(shell.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from alembic import command
 
 from authsvc.domain.audit import AuditKey, AuditKeys
 from authsvc.domain.audit_check import Anchor, Report
+from authsvc.domain.errors import AlreadyExistsError, UnavailableError
 from authsvc.domain.hashing import Pepper, PepperSet
 from authsvc.ports import Refusal
 from authsvc.stores import migrate
@@ -286,6 +288,24 @@ async def test_processes_with_different_current_peppers_share_a_chain(database_u
     await other.close()
 
     assert [(report.findings, report.verified) for report in reports] == [([], 6), ([], 6)]
+
+
+async def test_many_at_once_are_one_chain(store: SqlStore, database_url: str) -> None:
+    """Changes and refusals of two processes, and those that fail in between."""
+    other = SqlStore.open(database_url, PEPPERS)
+    refusal = Refusal(actor=ACTOR, action="key.revoke", target_kind="key", target_id="", reason="no such key")
+    await store.create_organization(new_organization(), ACTOR)
+    work: list[Awaitable[Any]] = []
+    for number in range(24):
+        one = (store, other)[number % 2]
+        work += [one.create_organization(new_organization(number), ACTOR), one.write_refusals([refusal] * 3)]
+    done = await asyncio.gather(*work, return_exceptions=True)
+    report = await verified(store)
+    await other.close()
+
+    assert {type(each) for each in done if isinstance(each, BaseException)} <= {AlreadyExistsError, UnavailableError}
+    assert (report.findings, report.unchained) == ([], 0)
+    assert report.verified == run_sql(database_url, "SELECT audit_seq FROM change_head")[0][0] > 10
 
 
 async def test_the_trail_of_refusals_moves_no_cache(store: SqlStore, database_url: str) -> None:

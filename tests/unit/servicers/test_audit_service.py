@@ -151,9 +151,9 @@ async def test_refusals_of_known_callers_are_in_the_trail(admin: AdminServer) ->
     assert told == [
         (manager.key.id, "key.revoke", foreign.key.id, "no such key"),
         (manager.key.id, "key.create", "", "scopes"),
-        (reader.key.id, "key.revoke", "", "the key lacks the scope keys"),
+        (reader.key.id, "key.revoke", dead.key.id, "the key lacks the scope keys"),
         (manager.key.id, "key.rotate", dead.key.id, "the key does not work any more"),
-        (manager.key.id, "organization.suspend", "", "this is for operators"),
+        (manager.key.id, "organization.suspend", globex, "this is for operators"),
     ]
     assert {(e.source_address, e.actor_organization_id, e.count, e.revision) for e in page.events} == {
         ("127.0.0.1", acme, 1, "")
@@ -169,7 +169,7 @@ async def test_a_live_key_in_the_wrong_place_is_in_the_trail(admin: AdminServer)
     await refused(admin.call(admin.keys.GetKey, GetKeyRequest(id=made.key.id), made.secret))
 
     (event,) = (await listed(admin, outcome=REFUSED)).events
-    assert (event.actor_key_id, event.action, event.target_id) == (made.key.id, "key.get", "")
+    assert (event.actor_key_id, event.action, event.target_id) == (made.key.id, "key.get", made.key.id)
 
 
 async def test_what_is_no_refusal_of_a_known_caller_is_not(admin: AdminServer) -> None:
