@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import resource
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import grpc
 import pytest
@@ -28,12 +29,25 @@ MEANWHILE = 20  # questions that are answered during an attack
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One process for all attacks, so that what one leaves behind adds up."""
-    with service.service(tmp_path_factory.mktemp("attacked")) as running:
+    with ExitStack() as stack:
+        with few_descriptors():  # fewer than the connections of an attack; the service must ask for more
+            running = stack.enter_context(service.service(tmp_path_factory.mktemp("attacked")))
         with grpc.insecure_channel(running.targets["standard"]) as channel:
             for _ in range(5):  # the database's pool opens all its connections
                 for answer in [channel.unary_unary(CHECK).future(unknown(), timeout=TIMEOUT) for _ in range(20)]:
                     answer.result()
         yield running
+
+
+@contextmanager
+def few_descriptors() -> Iterator[None]:
+    """Let processes that are started in this block have 256 descriptors, until they ask for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class Bystander:
@@ -80,6 +94,12 @@ def bystander(served: Service, listener: str) -> Bystander:
     return Bystander(served.targets[listener], service.check(served.keys.reader), service.check("shop_" + "0" * 38))
 
 
+def asked(target: str, payload: bytes) -> object:
+    """Ask on a connection of its own, and return the outcome."""
+    with grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        return Answer.of(channel.unary_unary(CHECK)(payload, timeout=TIMEOUT)).outcome
+
+
 def settled(served: Service, before: Held, room: int) -> tuple[bool, bool, float]:
     """Return whether descriptors and memory are back, and how many calls still wait, once all is well or time is up."""
     end = time.monotonic() + TIMEOUT
@@ -99,14 +119,16 @@ KEPT = {("standard", attacks.continuation_flood): 128 * MIB, ("standard", attack
 @pytest.mark.parametrize("listener", doors.LISTENERS)
 @pytest.mark.parametrize("attack", attacks.ATTACKS, ids=lambda attack: attack.__name__.replace("_", "-"))
 def test_nobody_else_notices(attack: Callable[[Siege], None], listener: str, served: Service) -> None:
-    """Others are answered meanwhile, and rightly; afterwards nothing is left of it."""
+    """Others are answered meanwhile, and rightly, newcomers too; afterwards nothing is left of it."""
     other = bystander(served, listener)
     before, faults = served.held(), served.metrics()["authsvc_listener_faults_total"]
     siege = Siege(served.targets[listener], service.check(served.keys.reader), unknown, other.wait)
     with other.asking(), siege.open:
         attack(siege)
+        newcomer = asked(siege.target, siege.may)
     after = settled(served, before, KEPT.get((listener, attack), ROOM))
 
+    assert newcomer == ALLOWED
     assert other.told.keys() == {(True, ALLOWED), (False, INVALID_KEY)}
     assert after == (True, True, 0)
     assert served.metrics()["authsvc_listener_faults_total"] == faults
