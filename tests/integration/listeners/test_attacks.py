@@ -17,7 +17,7 @@ import pytest
 from tests.support import attacks, doors, service
 from tests.support.attacks import Siege
 from tests.support.builders import key_class
-from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, Answer, new_key
+from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, UNDECIDED, Answer, new_key
 from tests.support.http2 import END_HEADERS, Connection, Kind, call, frame, headers, message
 from tests.support.service import MIB, Held, Service
 
@@ -112,8 +112,13 @@ def settled(served: Service, before: Held, room: int) -> tuple[bool, bool, float
         time.sleep(0.02)
 
 
-# What the core of grpcio keeps of header blocks that go on in CONTINUATION; see docs/fast-listener.md.
-KEPT = {("standard", attacks.continuation_flood): 128 * MIB, ("standard", attacks.hpack_bomb): 256 * MIB}
+# What is kept, and used again when it is repeated: see docs/fast-listener.md.
+KEPT = {
+    ("standard", attacks.continuation_flood): 128 * MIB,
+    ("standard", attacks.hpack_bomb): 256 * MIB,
+    ("standard", attacks.closed_windows): 64 * MIB,
+    ("fast", attacks.closed_windows): 64 * MIB,
+}
 
 
 @pytest.mark.parametrize("listener", doors.LISTENERS)
@@ -133,6 +138,19 @@ def test_nobody_else_notices(attack: Callable[[Siege], None], listener: str, ser
     assert after == (True, True, 0)
     assert served.metrics()["authsvc_listener_faults_total"] == faults
     assert served.alive
+
+
+def test_what_was_inflated_is_not_kept(served: Service) -> None:
+    """Neither is the message of the last call, when no other comes after it."""
+    bomb = message(gzip.compress(bytes(64 * MIB)), compressed=True)
+    before = served.held()
+    with Connection(served.targets["fast"], timeout=TIMEOUT) as connection:
+        connection.send(frame(Kind.HEADERS, END_HEADERS, 1, headers(CHECK, ("grpc-encoding", "gzip"))))
+        connection.upload(1, bomb)
+        answer = connection.answers([1])[1]
+
+    assert Answer.of(answer[5:]).outcome == UNDECIDED
+    assert settled(served, before, ROOM) == (True, True, 0)
 
 
 _seeds = itertools.count(1)
