@@ -33,7 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         with few_descriptors():  # fewer than the connections of an attack; the service must ask for more
             running = stack.enter_context(service.service(tmp_path_factory.mktemp("attacked")))
         with grpc.insecure_channel(running.targets["standard"]) as channel:
-            for _ in range(5):  # the database's pool opens all its connections
+            for _ in range(5):  # what a process opens when it is first used
                 for answer in [channel.unary_unary(CHECK).future(unknown(), timeout=TIMEOUT) for _ in range(20)]:
                     answer.result()
         yield running
@@ -101,11 +101,11 @@ def asked(target: str, payload: bytes) -> object:
 
 
 def settled(served: Service, before: Held, room: int) -> tuple[bool, bool, float]:
-    """Return whether descriptors and memory are back, and how many calls still wait, once all is well or time is up."""
+    """Return whether sockets and memory are back, and how many calls still wait, once all is well or time is up."""
     end = time.monotonic() + TIMEOUT
     while True:
         held = served.held()
-        seen = (held.descriptors <= before.descriptors, held.memory <= before.memory + room)
+        seen = (held.sockets <= before.sockets, held.memory <= before.memory + room)
         waiting = served.metrics()["authsvc_listener_waiting"]
         if (all(seen) and not waiting) or time.monotonic() > end:
             return *seen, waiting
