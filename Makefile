@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo-check test check format fuzz conformance mutate bench protos lock clean
+.PHONY: help run demo-check test check format fuzz conformance mutate bench attack soak protos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ mutate: $(SET_UP) ## remove each line of policy from the examples and see that a
 
 bench: $(SET_UP) ## how fast (needs h2load; Go for the comparison); ARGS="--list" names the measures
 	@$(BIN)/python -m bench $(ARGS)
+
+attack: $(SET_UP) ## how long others wait while each listener is attacked; ARGS="--listener fast"
+	@$(BIN)/python -m bench.attacks $(ARGS)
+
+soak: $(SET_UP) ## an hour of mixed load, then whether memory stayed flat; ARGS="--minutes 10"
+	@$(BIN)/python -m tools.soak $(ARGS)
 
 protos: $(SET_UP) ## generate the Python stubs from protos/
 	@$(BIN)/python tools/generate_protos.py

@@ -91,12 +91,15 @@ def main(arguments: Sequence[str]) -> int:
         load = Load(served)
         with load.running():
             samples = _watch(served, seconds)
-        faults, alive = served.metrics()[FAULTS], served.alive
+        if not served.alive or len(samples) < LEAST:
+            print(f"it ended after {len(samples)} samples")
+            return 1
+        faults = served.metrics()[FAULTS]
     found = verdict(samples)
     print(report(found, samples))
     for (what, outcome), count in sorted(load.told.items(), key=str):
         print(f"{count:10,} {what}: {outcome}{' WRONG' if (what, outcome) in load.wrong else ''}")
-    sound = alive and not faults and not load.wrong
+    sound = not faults and not load.wrong
     print(f"faults: {faults:.0f}; {'flat' if found.flat else 'NOT FLAT'}{'' if sound else ', WRONG ANSWERS OR FAULTS'}")
     return 0 if found.flat and sound else 1
 

@@ -111,6 +111,7 @@ def retire(
         confirm(f"this revokes {held} live keys", yes=yes)
         # Before the pepper goes: a service that misses one which live keys need does not start.
         pepper_work.revoke(settings, live, pepper_id)
+    pepper_work.keep_trail(settings)
     pepper_changes.store(settings.pepper_file, retired)
     output.say(f"{pepper_id} is retired")
     output.note("Next: give every instance this file and restart it.")

@@ -14,7 +14,7 @@ from authsvc.domain.administration import Actor
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import Pepper
 from authsvc.server import database_url
-from authsvc.stores import forms, migrate
+from authsvc.stores import audit_keys, forms, migrate
 from authsvc.stores.lock import single_process
 from authsvc.stores.mutations import ON_THIS_MACHINE
 from authsvc.stores.peppers import introduce
@@ -55,6 +55,12 @@ def revoke(settings: Settings, counted: Mapping[str, int], pepper_id: str) -> No
             await store.revoke_keys(ids, f"pepper {pepper_id} is retired", ACTOR)
 
     _with_store(settings, work)
+
+
+def keep_trail(settings: Settings) -> None:
+    """See that what the audit trail wrote under the file's peppers can be verified when one of them is gone."""
+    accepted = contents(settings).pepper_set()
+    _with_store(settings, lambda store: store.database.run(audit_keys.remember(store.database, accepted)))
 
 
 def wrap(settings: Settings, file: PepperFile, pepper_id: str) -> int:

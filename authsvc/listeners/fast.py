@@ -137,6 +137,8 @@ class FastListener:
                         self._count_unsent()
                 except BaseException as error:  # noqa: BLE001 - a handler that raises must answer, too
                     self._answer_fault(call, self._here[index], error)
+            # Not kept until the next call comes: a message is as large as its sender likes.
+            events = payload = None
 
     def _answer_otherwise(
         self, call: int, index: int, answer: bytes | Refusal | Waiting[Any], timeout: bytes | str | None

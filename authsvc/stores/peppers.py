@@ -41,6 +41,7 @@ async def introduce(database: Database, accepted: PepperSet) -> None:
     for pepper in accepted.all:
         if pepper.id not in known:
             await _remember(database, pepper)
+    await audit_keys.remember(database, accepted)
 
 
 async def _known(database: Database) -> Mapping[str, bytes]:

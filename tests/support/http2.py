@@ -161,8 +161,12 @@ class Connection:
                 payload = payload[room:]
                 for of in rooms:
                     rooms[of] -= room
-            elif not _opened(next(heard, None), rooms, stream):
-                return False
+            else:
+                said = next(heard, None)
+                if not _opened(said, rooms, stream):
+                    return False
+                if said is not None and said.kind == Kind.SETTINGS and not said.flags & ACK:
+                    self.send(frame(Kind.SETTINGS, ACK))  # before this the peer insists on the old windows
         return True
 
     def answers(self, wanted: Iterable[int]) -> dict[int, bytes]:

@@ -26,6 +26,7 @@ class Held:
 
     memory: int  # bytes that are resident
     descriptors: int
+    sockets: int  # of the descriptors
     threads: int
 
 
@@ -48,10 +49,12 @@ class Service:
     def held(self) -> Held:
         """Look at the process."""
         place = Path(f"/proc/{self.process.pid}")
+        open_files = [_link(file) for file in (place / "fd").iterdir()]
         told = dict(line.split(":\t", 1) for line in (place / "status").read_text().splitlines())
         return Held(
             memory=int(told["VmRSS"].split()[0]) * 1024,
-            descriptors=len(list((place / "fd").iterdir())),
+            descriptors=len(open_files),
+            sockets=sum(file.startswith("socket:") for file in open_files),
             threads=int(told["Threads"]),
         )
 
@@ -64,6 +67,13 @@ class Service:
             for name in (found["name"], f"{found['name']}/{found['listener']}"):
                 sums[name] = sums.get(name, 0.0) + float(found["value"])
         return sums
+
+
+def _link(file: Path) -> str:
+    try:
+        return str(file.readlink())
+    except FileNotFoundError:
+        return ""  # closed meanwhile
 
 
 def check(key: str | None) -> bytes:

@@ -44,6 +44,17 @@ def test_a_rotation(made: Path, command: Command) -> None:
     assert 0o600 == (made / "peppers.yaml").stat().st_mode & 0o777
 
 
+def test_the_trail_outlives_a_pepper(made: Path, command: Command) -> None:
+    """Retired without a process ever having started with both, its events are still verified."""
+    command("pepper", "add", "p2")
+    command("pepper", "promote", "p2")
+    forced = command("pepper", "retire", "p1", "--force", "--yes")
+    verified = command("audit", "verify")
+
+    assert "p1" not in (made / "peppers.yaml").read_text()
+    assert (0, 0) == (forced.status, verified.status), verified.err
+
+
 def test_a_table_for_people(made: Path, command: Command) -> None:
     """Ids, states and counts; no secret."""
     printed = command("pepper", "list").out
