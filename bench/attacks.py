@@ -54,10 +54,11 @@ def _measure(folder: Path, listener: str, name: str, seconds: float) -> bool:
     with service.service(folder) as served:
         target, may = served.targets[listener], service.check(served.keys.reader)
         with grpc.insecure_channel(target) as channel:
-            channel.unary_unary(CHECK)(may, timeout=10)  # from now on it is cached
+            ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK)
+            ask(may, timeout=10)  # from now on it is cached
             before = served.held().memory
             with _attacked(name, target, may):
-                times, wrong = _ask(channel, may, seconds)
+                times, wrong = _ask(ask, may, seconds)
         grown = (served.held().memory - before) / MIB
         wrong += not served.alive
     p99 = quantile(times, 0.99)
@@ -66,9 +67,9 @@ def _measure(folder: Path, listener: str, name: str, seconds: float) -> bool:
     return p99 > GOAL or wrong > 0
 
 
-def _ask(channel: grpc.Channel, may: bytes, seconds: float) -> tuple[list[float], int]:
+def _ask(ask: grpc.UnaryUnaryMultiCallable[bytes, bytes], may: bytes, seconds: float) -> tuple[list[float], int]:
     """Ask at a steady rate, and return the times in order, waiting for one's turn included, and how many were wrong."""
-    ask, times, wrong = channel.unary_unary(CHECK), list[float](), 0
+    times, wrong = list[float](), 0
     questions = itertools.cycle([(may, ALLOWED), (service.check("shop_" + "0" * 38), INVALID_KEY)])
     due = began = time.perf_counter()
     while due - began < seconds:
