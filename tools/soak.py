@@ -88,6 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         tempfile.TemporaryDirectory(prefix="authsvc-soak-") as folder,
         service.service(Path(folder), _SMALL_CACHE) as served,
     ):
+        service.warm(served)
         load = Load(served)
         with load.running():
             samples = _watch(served, seconds)
