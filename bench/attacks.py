@@ -23,8 +23,7 @@ import grpc
 
 from tests.support import attacks, service
 from tests.support.attacks import Siege
-from tests.support.builders import key_class
-from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, LISTENERS, Answer, new_key
+from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, LISTENERS, Answer
 from tests.support.service import MIB
 
 GOAL = 0.020  # seconds, the p99
@@ -108,15 +107,9 @@ def _attacked(name: str, target: str, may: bytes) -> Iterator[None]:
 
 
 def _attack(name: str, target: str, may: bytes, begun: Event) -> None:
-    seeds = itertools.count()
     begun.set()
     while True:
-        siege = Siege(
-            target,
-            may,
-            unknown=lambda: service.check(new_key(key_class(prefix="shop_"), next(seeds))),
-            hold=lambda: time.sleep(0.2),
-        )
+        siege = Siege(target, may, service.unknown, hold=lambda: time.sleep(0.2))
         with siege.open:
             _BY_NAME[name](siege)
 

@@ -14,8 +14,8 @@ from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
 from authsvc_client.v1.organization_service_pb2 import CreateOrganizationRequest
 from authsvc_client.v1.organization_service_pb2_grpc import OrganizationServiceStub
 
-from tests.support.builders import key_class
-from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, UNDECIDED, Answer, check_request, new_key
+from tests.support import service
+from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, UNDECIDED, Answer, check_request
 from tests.support.service import Service
 
 TIMEOUT = 10.0  # seconds
@@ -45,11 +45,10 @@ def question(key: str, method: str = "GET", **headers: str) -> bytes:
 class Load:
     """Clients of both listeners and an administrator, each a thread, until the block of `running` ends."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, served: Service) -> None:
         self.told: Counter[tuple[str, object]] = Counter()
-        self._service = service
+        self._served = served
         self._over = threading.Event()
-        self._seeds = itertools.count()
         self._counting = threading.Lock()
 
     @property
@@ -60,7 +59,7 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Keep it up."""
-        clients = [threading.Thread(target=self._ask, args=(target,)) for target in self._service.targets.values()]
+        clients = [threading.Thread(target=self._ask, args=(target,)) for target in self._served.targets.values()]
         clients.append(threading.Thread(target=self._administer))
         for client in clients:
             client.start()
@@ -72,7 +71,7 @@ class Load:
                 client.join()
 
     def _ask(self, target: str) -> None:
-        keys = self._service.keys
+        keys = self._served.keys
         known = {
             "checksum": question("shop_" + "0" * 38),
             "revoked": question(keys.revoked),
@@ -89,18 +88,18 @@ class Load:
                 for what, payload in known.items():
                     ask(what, payload)
                 if turn % 5 == 0:
-                    ask("miss", self._unknown())
+                    ask("miss", service.unknown())
                 # One whose caller leaves at once, known or not.
-                call.future(hits[0] if turn % 5 else self._unknown(), timeout=TIMEOUT).cancel()
+                call.future(hits[0] if turn % 5 else service.unknown(), timeout=TIMEOUT).cancel()
                 if self._over.wait(_PAUSE):
                     return
 
     def _administer(self) -> None:
-        metadata = (("authorization", f"Bearer {self._service.admin_key}"),)
+        metadata = (("authorization", f"Bearer {self._served.admin_key}"),)
         with (
-            grpc.insecure_channel(self._service.admin) as admin,
-            grpc.insecure_channel(self._service.targets["standard"]) as standard,
-            grpc.insecure_channel(self._service.targets["fast"]) as fast,
+            grpc.insecure_channel(self._served.admin) as admin,
+            grpc.insecure_channel(self._served.targets["standard"]) as standard,
+            grpc.insecure_channel(self._served.targets["fast"]) as fast,
         ):
             keys = KeyServiceStub(admin)
             request = CreateOrganizationRequest(name="soak")
@@ -130,8 +129,3 @@ class Load:
                 self.told[what, outcome] += 1
 
         return ask
-
-    def _unknown(self) -> bytes:
-        with self._counting:
-            seed = next(self._seeds)
-        return question(new_key(key_class(prefix="shop_"), seed))

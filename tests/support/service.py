@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -12,11 +13,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import grpc
+
 from authsvc.cli.demo import process, sample
-from tests.support.doors import check_request
+from tests.support.builders import key_class
+from tests.support.doors import CHECK, check_request, new_key
 
 TIMEOUT = 10.0  # seconds
 MIB = 1024 * 1024
+_seeds = itertools.count(1_000_000)
 _LINE = re.compile(r'^(?P<name>\w+)(?:\{[^}]*?(?:listener="(?P<listener>\w+)")?[^}]*\})? (?P<value>\S+)$')
 
 
@@ -80,6 +85,23 @@ def check(key: str | None) -> bytes:
     """Return the bytes that ask whether a key may read the demo's orders."""
     headers = {} if key is None else {"x-api-key": key}
     return check_request(path="/v1/orders", headers=headers, extensions={"api": "shop"}).SerializeToString()
+
+
+def unknown() -> bytes:
+    """Return the bytes that ask about a well-formed key that nobody has, and nobody has asked about in this process."""
+    return check(new_key(key_class(prefix="shop_"), next(_seeds)))
+
+
+def warm(served: Service) -> None:
+    """Let a service open what it opens when it is busy for the first time: connections to its database, threads."""
+    for target in served.targets.values():
+        with grpc.insecure_channel(target) as channel:
+            # First, so that it is cached: of keys that nobody knows only so many a second are looked up.
+            channel.unary_unary(CHECK)(check(served.keys.reader), timeout=TIMEOUT)
+            for _ in range(10):
+                calls = [channel.unary_unary(CHECK).future(unknown(), timeout=TIMEOUT) for _ in range(50)]
+                for call in calls:
+                    call.result()
 
 
 @contextmanager

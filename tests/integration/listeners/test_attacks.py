@@ -16,8 +16,7 @@ import pytest
 
 from tests.support import attacks, doors, service
 from tests.support.attacks import Siege
-from tests.support.builders import key_class
-from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, UNDECIDED, Answer, new_key
+from tests.support.doors import ALLOWED, CHECK, INVALID_KEY, UNDECIDED, Answer
 from tests.support.http2 import END_HEADERS, Connection, Kind, call, frame, headers, message
 from tests.support.service import MIB, Held, Service
 
@@ -32,10 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with ExitStack() as stack:
         with few_descriptors():  # fewer than the connections of an attack; the service must ask for more
             running = stack.enter_context(service.service(tmp_path_factory.mktemp("attacked")))
-        with grpc.insecure_channel(running.targets["standard"]) as channel:
-            for _ in range(5):  # what a process opens when it is first used
-                for answer in [channel.unary_unary(CHECK).future(unknown(), timeout=TIMEOUT) for _ in range(20)]:
-                    answer.result()
+        service.warm(running)
         yield running
 
 
@@ -127,7 +123,7 @@ def test_nobody_else_notices(attack: Callable[[Siege], None], listener: str, ser
     """Others are answered meanwhile, and rightly, newcomers too; afterwards nothing is left of it."""
     other = bystander(served, listener)
     before, faults = served.held(), served.metrics()["authsvc_listener_faults_total"]
-    siege = Siege(served.targets[listener], service.check(served.keys.reader), unknown, other.wait)
+    siege = Siege(served.targets[listener], service.check(served.keys.reader), service.unknown, other.wait)
     with other.asking(), siege.open:
         attack(siege)
         newcomer = asked(siege.target, siege.may)
@@ -151,14 +147,6 @@ def test_what_was_inflated_is_not_kept(served: Service) -> None:
 
     assert Answer.of(answer[5:]).outcome == UNDECIDED
     assert settled(served, before, ROOM) == (True, True, 0)
-
-
-_seeds = itertools.count(1)
-
-
-def unknown() -> bytes:
-    """Return a Check of a well-formed key that nobody has."""
-    return service.check(new_key(key_class(prefix="shop_"), next(_seeds)))
 
 
 def larger(payload: bytes) -> bytes:
