@@ -61,11 +61,14 @@ def within_environment(granting: KeyRecord, _: Api, terms: Terms) -> bool:
 
 
 def within_kind(granting: KeyRecord, api: Api, terms: Terms) -> bool:
-    """It is of the same kind, or of one that can do no more."""
+    """It is of the same kind, or of one that can do no more, at no route that names it and not the own."""
     own, asked = api.kinds.get(granting.kind), api.kinds.get(terms.kind)
     if own is None or asked is None:
         return False
-    return own.ceiling is None or (asked.ceiling is not None and asked.ceiling <= own.ceiling)
+    if own.ceiling is not None and (asked.ceiling is None or not asked.ceiling <= own.ceiling):
+        return False
+    named = (route.kinds for route in api.routes.routes if route.kinds is not None)
+    return all(own.name in kinds or asked.name not in kinds for kinds in named)
 
 
 def within_full_access(granting: KeyRecord, _: Api, terms: Terms) -> bool:

@@ -31,6 +31,7 @@ from authsvc.domain.errors import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
+from authsvc.domain.grants import terms_of
 from authsvc.ports import Refusal
 from authsvc.servicers import faults
 from authsvc.servicers.peer import address_of
@@ -148,10 +149,12 @@ class AdminAccess(grpc.aio.ServerInterceptor):
         async def guarded(payloads: AsyncIterator[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
             async def requests() -> AsyncIterator[Any]:
                 async for payload in payloads:
+                    await self._check_again(call)
                     yield _parse(handler, payload)
 
             # A stream may be long; its servicer bounds each of its steps.
-            return await self._run(_Call(method, requests, serve, context), None)
+            call = _Call(method, requests, serve, context)
+            return await self._run(call, None)
 
         return grpc.stream_unary_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
 
@@ -182,6 +185,8 @@ class AdminAccess(grpc.aio.ServerInterceptor):
             try:
                 permit(administrator, ACCESS.get(call.method))
                 return await self._serve(call, administrator)
+            except RefusedKeyError:  # in the midst of a stream: noted where it was found out
+                raise
             except _REFUSALS as error:
                 self._refuse(call, administrator, error)
                 raise
@@ -193,6 +198,13 @@ class AdminAccess(grpc.aio.ServerInterceptor):
         call.request = call.read()
         answer = call.serve(call.request, call.context)
         return await answer if inspect.isawaitable(answer) else answer
+
+    async def _check_again(self, call: _Call) -> None:
+        """Hold every message of a stream to its caller as of now: who is revoked or narrowed goes no further."""
+        administrator = await self._authenticate(call)
+        permit(administrator, ACCESS.get(call.method))
+        if terms_of(administrator.record) != terms_of(caller().record):
+            raise PermissionDeniedError("the key has changed since the call began: begin anew")
 
     async def _authenticate(self, call: _Call) -> Administrator:
         address = address_of(call.context.peer())

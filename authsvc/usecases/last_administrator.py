@@ -35,12 +35,16 @@ class LastAdministrator:
             record.api == ADMIN_API and status_of(record, self._clock.now()) in LIVE and holds(record, api, KEYS_WRITE)
         )
 
+    def _stays(self, record: KeyRecord) -> bool:
+        # One in its grace is dead for good in a moment.
+        return record.grace_ends_at is None and self.administers(record)
+
     async def _others(self, ending: Sequence[Key]) -> bool:
         ids = {key.record.id for key in ending}
         where, after = KeyFilter(api=ADMIN_API), None
         while True:
             page = await self._registry.list_keys(where, _PAGE, after)
-            if any(other.record.id not in ids and self.administers(other.record) for other in page.items):
+            if any(other.record.id not in ids and self._stays(other.record) for other in page.items):
                 return True
             if not page.next_token:
                 return False

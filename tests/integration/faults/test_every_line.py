@@ -144,7 +144,7 @@ def acceptable(scenario: Scenario, point: Point, told: str) -> bool:
         return True
     if told == scenario.right:
         # The answer stands where only the cache's own notes of it went wrong.
-        return point[0] == "cache.py"
+        return point[0] == "cache/store.py"
     # Each question of a batch by itself: its answer, or its error.
     return scenario.path == BATCH and not FAILED_ITEM.sub("", told).replace("allow", "").strip()
 

@@ -12,7 +12,8 @@ from authsvc.domain.keys import KeyRecord
 from authsvc.domain.network import Network, parse_network
 from authsvc.domain.origins import OriginPattern, parse_pattern
 from authsvc.domain.quotas import Algorithm, Limit, Subject
-from tests.support.builders import MINUTE, NOW, PUBLISHABLE, SECRET, api, kind, limit, record
+from authsvc.domain.routes import RouteTable
+from tests.support.builders import MINUTE, NOW, PUBLISHABLE, SECRET, api, kind, limit, record, route
 
 API = api(kinds={"secret": SECRET, "publishable": PUBLISHABLE, "slow": kind(name="slow", limits=(limit(count=5),))})
 SECOND_NS = 1_000_000_000
@@ -52,6 +53,21 @@ def terms(**changes: Any) -> Terms:
 def test_a_key_may_make_its_like() -> None:
     """Equal in every dimension is within."""
     assert exceeded(granting(), API, terms()) is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "dimension"),
+    [
+        pytest.param({"slow"}, "kind", id="the-other-kind-alone"),
+        pytest.param({"slow", "secret"}, None, id="both"),
+        pytest.param({"secret"}, None, id="the-own-kind-alone"),
+    ],
+)
+def test_a_kind_that_a_route_names_is_more_than_one_it_does_not(kinds: set[str], dimension: str | None) -> None:
+    """A key does not make a key for itself that is let in where itself is not."""
+    routes = RouteTable([route(path="/v1/plain"), route(kinds=frozenset(kinds))])
+
+    assert exceeded(granting(), api(kinds=API.kinds, routes=routes), terms(kind="slow")) == dimension
 
 
 BOUND = {

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from authsvc_client.v1.key_pb2 import Key
 from authsvc_client.v1.key_service_pb2 import (
     ImportBatch,
     ImportHeader,
@@ -16,9 +17,13 @@ from authsvc_client.v1.key_service_pb2 import (
     ImportRecord,
     KeyFilter,
     ListKeysRequest,
+    RevokeKeyRequest,
+    UpdateKeyRequest,
 )
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from authsvc.domain.administration import ADMIN_API
 from authsvc.domain.key_text import Alphabet, Checksum, KeyTable
 from authsvc.servicers import imports
 from tests.support.admin_server import AdminServer, bearer, running_administration
@@ -142,6 +147,45 @@ async def test_who_says_nothing_is_not_waited_for(admin: AdminServer, monkeypatc
         await stuck
 
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param({"revoked": True}, grpc.StatusCode.UNAUTHENTICATED, id="revoked"),
+        pytest.param({"scopes": ["keys:read"]}, grpc.StatusCode.PERMISSION_DENIED, id="without-the-scope"),
+        pytest.param({"scopes": ["keys:import"]}, grpc.StatusCode.PERMISSION_DENIED, id="without-another-scope"),
+    ],
+)
+async def test_who_loses_a_right_imports_no_further(
+    admin: AdminServer, change: dict[str, Any], code: grpc.StatusCode
+) -> None:
+    """A stream that is open stores nothing that is sent once its key is revoked or narrowed."""
+    acme = await admin.organization("acme")
+    made = await admin.key(admin.operators_id, "keys:import", "keys:read", api=ADMIN_API, environment="")
+    stream: Any = admin.keys.ImportKeys(metadata=bearer(made.secret), timeout=TIMEOUT)
+    await stream.write(HEADER)
+    await stream.write(ImportKeysRequest(batch=ImportBatch(records=[record(1, acme)])))
+    while not await _imported(admin, acme):
+        pass  # each look is a call of its own
+
+    if change.get("revoked"):
+        await admin.call(admin.keys.RevokeKey, RevokeKeyRequest(id=made.key.id, reason="left"))
+    else:
+        key, mask = Key(scopes=change["scopes"]), FieldMask(paths=["scopes"])
+        await admin.call(admin.keys.UpdateKey, UpdateKeyRequest(id=made.key.id, key=key, update_mask=mask))
+    await stream.write(ImportKeysRequest(batch=ImportBatch(records=[record(2, acme, scopes=["keys:read"])])))
+    await stream.done_writing()
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stream
+
+    assert code is raised.value.code()
+    assert ["old-1"] == await _imported(admin, acme)
+
+
+async def _imported(admin: AdminServer, organization_id: str) -> list[str]:
+    where = ListKeysRequest(filter=KeyFilter(organization_id=organization_id))
+    return [key.external_id for key in (await admin.call(admin.keys.ListKeys, where)).keys]
 
 
 async def test_an_import_again(admin: AdminServer) -> None:

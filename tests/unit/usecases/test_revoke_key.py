@@ -14,7 +14,7 @@ from authsvc.domain.errors import ConflictError, FailedPreconditionError, Invali
 from authsvc.ports import Absent
 from authsvc.usecases.revoke_key import Revocation, RevokeKey
 from tests.support.administration import GLOBEX_ID, NO_KEY, World
-from tests.support.builders import NOW
+from tests.support.builders import MINUTE, NOW
 from tests.support.fakes import PEPPERS
 
 
@@ -149,6 +149,7 @@ async def test_the_current_etag_passes(world: World) -> None:
         pytest.param([(("keys:read",), {})], id="a-reader"),
         pytest.param([(("keys:write",), {"revoked_at": NOW})], id="a-revoked-one"),
         pytest.param([(("keys:write",), {"expires_at": NOW})], id="an-expired-one"),
+        pytest.param([(("keys:write",), {"grace_ends_at": NOW + MINUTE})], id="one-in-its-grace"),
     ],
 )
 async def test_the_last_administrator_stays_unless_forced(world: World, others: list[Any]) -> None:
