@@ -30,6 +30,8 @@ _ORGANIZATION_ID = re.compile(f"org_{_ULID}")
 # Controls, lone surrogates and separators of lines; and what turns the direction of the text after it.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# What shows nothing makes two names look alike; joiners stay, which letters and emoji need.
+_INVISIBLE = frozenset("\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +71,8 @@ def name(text: str) -> str:
     composed = unicodedata.normalize("NFC", text) if len(text) <= MAX_NAME_LENGTH * 4 else text
     if not 0 < len(composed) <= MAX_NAME_LENGTH:
         raise InvalidInputError(f"name: 1 to {MAX_NAME_LENGTH} characters")
-    if not _printable(composed) or composed != composed.strip():
-        raise InvalidInputError("name: no control characters, no blanks at either end")
+    if not _printable(composed) or composed != composed.strip() or not _INVISIBLE.isdisjoint(composed):
+        raise InvalidInputError("name: no control characters, nothing invisible, no blanks at either end")
     return composed
 
 

@@ -20,9 +20,11 @@ from sqlalchemy import (
     Select,
     String,
     cast,
+    exists,
     func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -33,12 +35,12 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import AuditKeys, Outcome
-from authsvc.domain.errors import AlreadyExistsError, StartupError
+from authsvc.domain.errors import AlreadyExistsError, StartupError, UnauthenticatedError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
 from authsvc.stores.given import given
-from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency
+from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency, keys
 from authsvc.stores.trail import Event, Trail, of_one
 
 T = TypeVar("T")
@@ -51,6 +53,7 @@ CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is clo
 
 REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
 USED_ALREADY = "request_id: it was used already"
+DEAD_ACTOR = "the key that makes this change was revoked meanwhile"
 
 _POSTGRESQL = "postgresql"
 
@@ -101,22 +104,34 @@ class Change:
         told = self._trail.rows(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
         records = (*also, told, self._trail.head(), self._change_rows(targets))
         noted = self._note(about or events[0].target_id) if self._actor.request_id and self._actor.body else None
+        dead = self._actor_is_dead()
         if self._connection.dialect.name == _POSTGRESQL:
             effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
+            effect = effect.add_columns(dead) if isinstance(effect, Select) else effect.returning(dead)
             if noted is not None:
                 count = select(func.count()).select_from(noted.cte("noted")).scalar_subquery()
                 noting = count.label("noted")
                 effect = effect.add_columns(noting) if isinstance(effect, Select) else effect.returning(noting)
             touched = (await self._connection.execute(effect)).mappings().all()
+            if any(row["actor_is_dead"] for row in touched):
+                raise UnauthenticatedError(DEAD_ACTOR)
             if noted is not None and any(row["noted"] == 0 for row in touched):
                 raise AlreadyExistsError(USED_ALREADY)
             return touched
+        if (await self._connection.execute(select(dead))).scalar_one():
+            raise UnauthenticatedError(DEAD_ACTOR)
         touched = (await self._connection.execute(effect)).mappings().all()
         for record in records:
             await self._connection.execute(record)
         if noted is not None and not (await self._connection.execute(noted)).all():
             raise AlreadyExistsError(USED_ALREADY)
         return touched
+
+    def _actor_is_dead(self) -> ColumnElement[bool]:
+        """Say whether the key that makes the change was revoked or deleted at an earlier position."""
+        actor = keys.alias("actor")
+        ended = or_(actor.c.revoked_at.is_not(None), actor.c.deleted_at.is_not(None))
+        return exists().where(actor.c.id == self._actor.key_id, ended).label("actor_is_dead")
 
     def _note(self, target_id: str) -> ReturningInsert[Any]:
         dialect = postgresql if self._connection.dialect.name == _POSTGRESQL else sqlite

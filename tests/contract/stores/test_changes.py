@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import event, text
 
 from authsvc.domain.administration import Changed, Key
-from authsvc.domain.errors import UnavailableError
+from authsvc.domain.errors import UnauthenticatedError, UnavailableError
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import as_role, run_sql
 from tests.support.fakes import PEPPERS
@@ -253,6 +254,33 @@ async def test_repeating_a_change_writes_nothing(store: SqlStore, database_url: 
     await store.reinstate_organization(organization_id(1), "again", ACTOR)
 
     assert before == snapshot(database_url)
+
+
+@pytest.mark.parametrize("end", ["revoke_key", "delete_key"])
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO])
+async def test_whose_key_is_dead_changes_nothing(
+    store: SqlStore, database_url: str, mutation: Mutation, end: str
+) -> None:
+    """A change is refused whose caller was let in before its key was ended, and comes to be written after."""
+    await furnish(store)
+    await store.create_key(new_key(8, id=ACTOR.key_id), ACTOR)
+    await getattr(store, end)(ACTOR.key_id, "stolen", replace(ACTOR, key_id=key_id(2)))
+    before = snapshot(database_url)
+
+    with pytest.raises(UnauthenticatedError):
+        await mutation(store)
+
+    assert before == snapshot(database_url)
+
+
+async def test_a_key_may_end_itself(store: SqlStore) -> None:
+    """It is alive until that is written."""
+    await furnish(store)
+    await store.create_key(new_key(8, id=ACTOR.key_id), ACTOR)
+
+    changed = await store.revoke_key(ACTOR.key_id, "done", ACTOR)
+
+    assert changed.value.record.revoked_at is not None
 
 
 def watched(store: SqlStore) -> list[str]:

@@ -59,6 +59,8 @@ def test_what_is_good_comes_back_in_one_form(read: Callable[[Any], Any], given: 
         pytest.param(inputs.name, "\x1b[31mred", "name", id="escape-sequence"),
         pytest.param(inputs.name, "a\x00b", "name", id="nul"),
         pytest.param(inputs.name, "a\u202eb", "name", id="turned-around"),
+        pytest.param(inputs.name, "acme\u200b", "name", id="invisible-end"),
+        pytest.param(inputs.name, "\ufeff", "name", id="nothing-to-see"),
         pytest.param(inputs.name, "a\u2028b", "name", id="line-separator"),
         pytest.param(inputs.name, "a\ud800b", "name", id="surrogate"),
         pytest.param(inputs.organization_name, f"org_{ULID}", "name", id="name-like-an-id"),
