@@ -330,7 +330,7 @@ async def test_the_doorbell_rings_on_commit(postgres_url: str) -> None:
             with trap(postgres_url, "audit_events"), pytest.raises(UnavailableError):
                 await store.revoke_key(key_id(1), "", ACTOR)
             revoked = await store.revoke_key(key_id(1), "", ACTOR)
-            rung = [notice.payload async for notice in follower.notifies(timeout=5, stop_after=5)]
+            rung = [notice.payload async for notice in follower.notifies(timeout=5, stop_after=revoked.revision.seq)]
     finally:
         await store.close()
 

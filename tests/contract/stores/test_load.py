@@ -7,10 +7,11 @@ import time
 import pytest
 
 from authsvc.domain.administration import OPERATORS
+from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import Digest
 from authsvc.domain.network import parse_network
 from authsvc.domain.origins import parse_pattern
-from authsvc.ports import CorruptRecordError, UnavailableError
+from authsvc.ports import CorruptRecordError
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
 from tests.support.stored import ACTOR, LIMITS, digest, key_id, new_key, new_organization, organization_id
