@@ -49,9 +49,7 @@ def bulk_revoke(  # noqa: PLR0913 - one parameter a flag
     """
     from authsvc_client.v1.key_service_pb2 import BulkRevokeKeysRequest
 
-    from authsvc.cli import output
     from authsvc.cli.client import Client
-    from authsvc.cli.confirmation import confirm
 
     client = Client.from_environment()
     where = key_filters.key_filter(
@@ -70,18 +68,29 @@ def bulk_revoke(  # noqa: PLR0913 - one parameter a flag
     request = BulkRevokeKeysRequest(ids=key_ids or (), reason=reason, force=force, expected_count=expect, dry_run=True)
     if where.ListFields():
         request.filter.CopyFrom(where)
+    answer = _call(client, request) if dry_run else _carried_out(client, request, yes=yes)
+    _tell(answer, dry_run=dry_run, as_json=as_json)
+
+
+def _carried_out(client: Client, request: BulkRevokeKeysRequest, *, yes: bool) -> BulkRevokeKeysResponse:
+    from authsvc.cli.confirmation import confirm
+
     planned = _call(client, request)
-    if not dry_run:
-        total = planned.revoked + planned.remaining
-        confirm(f"this revokes {total} keys for good", yes=yes)
-        planned = _revoke(client, request, total)
+    total = planned.revoked + planned.remaining
+    confirm(f"this revokes {total} keys for good", yes=yes)
+    return _revoke(client, request, total)
+
+
+def _tell(answer: BulkRevokeKeysResponse, *, dry_run: bool, as_json: bool) -> None:
+    from authsvc.cli import output
+
     if as_json:
-        output.print_json(planned)
+        output.print_json(answer)
         return
-    number = planned.revoked + planned.remaining
+    number = answer.revoked + answer.remaining
     output.say(f"{number} keys {'would be' if dry_run else 'are'} revoked")
-    if planned.already_dead:
-        output.say(f"{planned.already_dead} of those named did not work any more")
+    if answer.already_dead:
+        output.say(f"{answer.already_dead} of those named did not work any more")
 
 
 def _revoke(client: Client, request: BulkRevokeKeysRequest, total: int) -> BulkRevokeKeysResponse:

@@ -52,17 +52,7 @@ def read_private_key(path: Path) -> Secret | None:
 
 def write_private(path: Path, secret: Secret) -> None:
     """Write a key into a new file with mode 0600, so that it outlives a crash; never into an existing one."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            os.fchmod(descriptor, PRIVATE)
-            file.write(f"{secret.reveal()}\n".encode())
-            file.flush()
-            os.fsync(descriptor)
-    except FileExistsError:
-        raise CommandError(f"{path}: is already there; name a new file", USAGE) from None
-    except OSError as error:
-        raise CommandError(f"{path}: cannot be written: {error.strerror}", USAGE) from None
+    write_lines(path, [secret.reveal()])
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
@@ -71,6 +61,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
+            os.fchmod(descriptor, PRIVATE)
             for line in lines:
                 file.write(f"{line}\n")
                 number += 1

@@ -104,20 +104,10 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
 ) -> AdminServices:
     """Build the services. `apis` are the products and the administration's own; the cache must know them all."""
     find = FindBearer(cache, peppers, apis, LOAD_BUDGET)
-    page_tokens, minting = PageTokens(peppers), mint(peppers)
+    page_tokens = PageTokens(peppers)
     return AdminServices(
         keys=KeyServicer(
-            KeyUseCases(
-                create=CreateKey(registry, apis, minting, clock),
-                get=GetKey(registry),
-                list=ListKeys(registry),
-                update=UpdateKey(registry, cache, apis, clock),
-                rotate=RotateKey(registry, cache, apis, minting, clock),
-                revoke=RevokeKey(registry, cache, apis, clock),
-                bulk_revoke=BulkRevokeKeys(registry, cache, apis, clock),
-                delete=DeleteKey(registry, cache, apis, clock),
-                take_over=ImportKeys(imports, cache, peppers, apis, new_id, clock),
-            ),
+            _keys(registry, imports, cache, peppers, apis, clock),
             clock,
             page_tokens,
             imported,
@@ -140,6 +130,23 @@ def admin_services(  # noqa: PLR0913 - one parameter a part
         usage=UsageServicer(QueryUsage(usage, clock), page_tokens),
         audit=AuditServicer(ListAuditEvents(audit), page_tokens),
         access=AdminAccess(Administer(find, apis, clock, record), counters or AuditCounters(), note, admits),
+    )
+
+
+def _keys(
+    registry: Registry, imports: ImportStore, cache: KeyCache, peppers: PepperSet, apis: Apis, clock: Clock
+) -> KeyUseCases:
+    minting = mint(peppers)
+    return KeyUseCases(
+        create=CreateKey(registry, apis, minting, clock),
+        get=GetKey(registry),
+        list=ListKeys(registry),
+        update=UpdateKey(registry, cache, apis, clock),
+        rotate=RotateKey(registry, cache, apis, minting, clock),
+        revoke=RevokeKey(registry, cache, apis, clock),
+        bulk_revoke=BulkRevokeKeys(registry, cache, apis, clock),
+        delete=DeleteKey(registry, cache, apis, clock),
+        take_over=ImportKeys(imports, cache, peppers, apis, new_id, clock),
     )
 
 

@@ -16,7 +16,7 @@ from authsvc_client.v1.decision_pb2 import Decision
 from google.protobuf.duration_pb2 import Duration
 
 from authsvc.domain.api import Api
-from authsvc.domain.decision import ALLOW, Bearer, Deny, Outcome
+from authsvc.domain.decision import ALLOW, Allow, Bearer, Deny, Outcome
 from authsvc.domain.keys import Revision
 from authsvc.domain.reasons import Reason
 from authsvc.servicers import auth_wire
@@ -33,15 +33,15 @@ def response(outcome: Outcome, decision_id: str, *, stale: bool) -> bytes:
     """Return an outcome as an AuthorizeResponse, or an AuthenticateResponse: their fields are the same."""
     decision, bearer = outcome.decision, outcome.bearer
     verdicts = decision.verdicts
-    if isinstance(decision, Deny):
+    if isinstance(decision, Allow):
+        head = _PUBLIC if bearer is None else bearer.told or _tell(bearer)
+    else:
         reason = decision.reason
         head = _refusal(outcome.api, reason, decision.required_scope)
         if reason is _RATE_LIMITED:
             head += _wait(retry_after(verdicts))
         if bearer is not None and reason is not _INVALID_KEY:  # a dead key must look like an unknown one
             head += _as_of(bearer.as_of)
-    else:
-        head = _PUBLIC if bearer is None else bearer.told or _tell(bearer)
     answer = head + _DECISION_ID + decision_id.encode()
     if verdicts:
         answer += _part(Decision(rate_limit=auth_wire.rate_limit(verdicts[0])))

@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from authsvc.domain import routes
 from authsvc.domain.api import DEFAULT_ERRORS, Api, Apis, bare_host
-from authsvc.domain.decision import Bearer, Deny, KnownSender, Outcome, Purpose
+from authsvc.domain.decision import Allow, Bearer, Deny, KnownSender, Outcome, Purpose
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.keys import Revision
 from authsvc.domain.question import MALFORMED, PUBLIC, Question, Settled, environment_of
@@ -148,7 +148,7 @@ def decision(outcome: Outcome, decision_id: str, *, stale: bool) -> Decision:
         stale=stale,
         rate_limit=rate_limit(verdicts[0]) if verdicts else None,
     )
-    if not isinstance(outcome.decision, Deny):
+    if isinstance(outcome.decision, Allow):
         message.verdict, message.http_status = VERDICT_ALLOW, _OK
         return message
     reason, api = outcome.decision.reason, outcome.api
@@ -163,7 +163,7 @@ def decision(outcome: Outcome, decision_id: str, *, stale: bool) -> Decision:
 def principal(outcome: Outcome) -> Principal | None:
     """Return whom an allow is about; nobody on a refusal, nor on a public route."""
     bearer = outcome.bearer
-    if bearer is None or isinstance(outcome.decision, Deny):
+    if bearer is None or not isinstance(outcome.decision, Allow):
         return None
     record = bearer.record
     expires_at = _first_end(bearer)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from authsvc.domain.api import Api, Apis
-from authsvc.domain.decision import Deny, Outcome
+from authsvc.domain.decision import Allow, Deny, Outcome
 from authsvc.domain.question import MALFORMED, Question, Settled, api_of, from_http
 from authsvc.domain.reasons import Reason
 from authsvc.ports import RecordUsage, uncounted
@@ -119,26 +119,30 @@ class Check:
     def _render(self, outcome: Outcome, request: EnvoyRequest | None, ours: list[str]) -> bytes:
         api, decision = outcome.api, outcome.decision
         decision_id = self._ids.next()
-        if isinstance(decision, Deny):
-            self._counters.count("" if api is None else api.name, decision.reason)
-            self._record(outcome.bearer, api, outcome.route, decision.reason, None)
-            if _LOG.isEnabledFor(logging.DEBUG):
-                _log(outcome, decision, decision_id)
-            headers = {} if request is None else request.headers
-            return envoy_wire.deny(
-                api,
-                decision,
-                outcome.bearer,
-                decision_id,
-                origin=headers.get("origin"),
-                grpc=_is_grpc(headers.get("content-type", "")),
-            )
+        if not isinstance(decision, Allow):  # this way round: what is neither is no allow
+            return self._refuse(outcome, decision, decision_id, request)
         if api is None:
             # Unreachable: nothing allows without an API. Kept, because the other way round would be an allow.
             return self._render(Outcome(None, UNDECIDED, None), request, [])
         self._counters.count(api.name, envoy_wire.ALLOWED)
         self._record(outcome.bearer, api, outcome.route, None, request)
         return envoy_wire.allow(api, decision, outcome.bearer, decision_id, ours)
+
+    def _refuse(self, outcome: Outcome, decision: Deny, decision_id: str, request: EnvoyRequest | None) -> bytes:
+        api = outcome.api
+        self._counters.count("" if api is None else api.name, decision.reason)
+        self._record(outcome.bearer, api, outcome.route, decision.reason, None)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _log(outcome, decision, decision_id)
+        headers = {} if request is None else request.headers
+        return envoy_wire.deny(
+            api,
+            decision,
+            outcome.bearer,
+            decision_id,
+            origin=headers.get("origin"),
+            grpc=_is_grpc(headers.get("content-type", "")),
+        )
 
 
 def _is_grpc(content_type: str) -> bool:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import stat
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,67 +14,17 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authsvc.domain.errors import StartupError
-from authsvc.listeners import fast, sockets
+from authsvc.listeners import fast
 from authsvc.listeners import waiting as waits
 from authsvc.listeners.fast import FastListener
 from authsvc.servicers.health import DATASTORE, Health, HealthCheck
 from authsvc.servicers.method import Refusal, Waiting
 from authsvc.telemetry import ListenerCounters
+from tests.integration.listeners.scripted import PATH, Scripted, call, serving
 from tests.support import doors
 from tests.support.doors import ALLOWED, AUTHENTICATE, CHECK, KEY, TIMEOUT, UNDECIDED, check_request, door, until
 
-PATH = "/test.Test/Test"
 MAY = check_request(key=KEY).SerializeToString()
-Code = tuple[grpc.StatusCode, str | None]
-
-
-class Scripted:
-    """A method that does as it is told."""
-
-    path = PATH
-
-    def __init__(
-        self, now: Callable[[bytes], Any], later: Callable[[], Any] | None = None, fault: bytes | Refusal = b"fault"
-    ) -> None:
-        self.now = now
-        self._later = later
-        self._fault = fault
-
-    async def later(self, _: Waiting[Any], __: float) -> bytes:
-        """Do what was asked for."""
-        assert self._later is not None
-        answer: bytes = await self._later()
-        return answer
-
-    def fault(self, error: BaseException) -> bytes | Refusal:
-        """Render any fault in the same way, or fail at it."""
-        if self._fault == b"":
-            raise error
-        return self._fault
-
-
-@asynccontextmanager
-async def serving(
-    method: Any, token: bytes | None = None, target: str = "127.0.0.1:0"
-) -> AsyncIterator[tuple[ListenerCounters, grpc.aio.Channel, FastListener]]:
-    """Serve one method by the fast listener."""
-    counters = ListenerCounters()
-    listener = FastListener(target, (method,), (method,), counters, token=token)
-    listener.start()
-    try:
-        async with grpc.aio.insecure_channel(listener.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            yield counters, channel, listener
-    finally:
-        await listener.close(0)
-
-
-async def call(channel: grpc.aio.Channel, payload: bytes = b"", path: str = PATH, **options: Any) -> bytes | Code:
-    """Call and return the answer, or how it failed."""
-    try:
-        answer: bytes = await channel.unary_unary(path)(payload, timeout=TIMEOUT, **options)
-    except grpc.aio.AioRpcError as error:
-        return error.code(), error.details()
-    return answer
 
 
 def failing(error: BaseException) -> Callable[[bytes], bytes]:
@@ -380,102 +326,6 @@ async def test_closing_does_not_wait_for_ever() -> None:
 
 
 # -- the address
-
-
-def socket_at(path: Path) -> socket.socket:
-    """Serve a Unix socket."""
-    served = socket.socket(socket.AF_UNIX)
-    served.bind(str(path))
-    served.listen()
-    return served
-
-
-async def test_a_socket_is_the_owners_and_the_groups(tmp_path: Path) -> None:
-    """From the first moment, whatever the process's umask; afterwards it is gone and the lock file is left."""
-    path = tmp_path / "fast.sock"
-    before = os.umask(0)
-    try:
-        with sockets.claimed(path=str(path), host="", port=0):
-            async with serving(Scripted(lambda _: b"here"), target=f"unix:{path}") as (_, channel, listener):
-                mode, answer, address = stat.S_IMODE(path.stat().st_mode), await call(channel), listener.address
-    finally:
-        os.umask(before)
-
-    assert (0o660, b"here", f"unix:{path}") == (mode, answer, address)
-    assert os.listdir(tmp_path) == ["fast.sock.lock"]  # noqa: PTH208 - pathlib is not for coroutines
-
-
-def test_one_process_has_the_socket(tmp_path: Path) -> None:
-    """The library would take it from a running server without a word."""
-    path = str(tmp_path / "fast.sock")
-    with (
-        sockets.claimed(path=path, host="", port=0),
-        pytest.raises(StartupError, match="another authsvc listens here"),
-        sockets.claimed(path=path, host="", port=0),
-    ):
-        pass
-    with sockets.claimed(path=path, host="", port=0):
-        pass
-
-
-def test_a_socket_that_nobody_serves_is_cleared_away(tmp_path: Path) -> None:
-    """A process that was killed leaves its socket behind."""
-    path = tmp_path / "fast.sock"
-    socket_at(path).close()
-    with sockets.claimed(path=str(path), host="", port=0):
-        assert not path.exists()
-
-
-@pytest.mark.parametrize("what", ["served", "file", "folder"])
-def test_what_is_not_ours_stays(what: str, tmp_path: Path) -> None:
-    """A socket that somebody serves, and anything that is no socket, stops the start and is left alone."""
-    path = tmp_path / "fast.sock"
-    served = socket_at(path) if what == "served" else None
-    if what == "file":
-        path.write_text("important")
-    elif what == "folder":
-        path.mkdir()
-    with (
-        pytest.raises(StartupError, match=r"cannot listen on unix:.*: the address is in use or not ours"),
-        sockets.claimed(path=str(path), host="", port=0),
-    ):
-        pass
-
-    assert path.exists()
-    if served is not None:
-        served.close()
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """One line names the file and why."""
-    with (
-        pytest.raises(StartupError, match="cannot be opened: No such file or directory"),
-        sockets.claimed(path=str(tmp_path / "none" / "fast.sock"), host="", port=0),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_a_port_in_use(host: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """One line of ours; the library adds none of its own."""
-    family = socket.AF_INET6 if host == "::1" else socket.AF_INET
-    with socket.socket(family) as taken:
-        taken.bind(("127.0.0.1" if host == "localhost" else host, 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with (
-            pytest.raises(StartupError, match="the address is in use or not ours"),
-            sockets.claimed(path="", host=host, port=port),
-        ):
-            pass
-
-    assert capfd.readouterr() == ("", "")
-
-
-def test_an_address_that_the_library_cannot_bind() -> None:
-    """When it is taken in between, the start still ends in one line of ours."""
-    with pytest.raises(StartupError, match=r"cannot listen on 192\.0\.2\.1:1: the address is in use or not ours"):
-        FastListener("192.0.2.1:1", (), (), ListenerCounters())
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

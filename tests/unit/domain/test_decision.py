@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from authsvc.domain.api import Api, EnvironmentSource, OriginPolicy, Plan
+from authsvc.domain.api import EnvironmentSource, OriginPolicy
 from authsvc.domain.decision import (
     RULES,
     UNKNOWN_KEY,
     Allow,
     Attempt,
-    Decision,
-    Deny,
-    Purpose,
     bearer_of,
-    counted_for,
     decide,
-    effective_scopes,
     explain,
-    limits_of,
 )
-from authsvc.domain.network import Network, parse_network
-from authsvc.domain.origins import OriginPattern, parse_pattern
-from authsvc.domain.quotas import Algorithm, Subject, Verdict
 from authsvc.domain.reasons import Reason
 from tests.support.builders import (
     MINUTE,
@@ -43,60 +33,7 @@ from tests.support.builders import (
     route,
     verdict,
 )
-
-
-def patterns(*texts: str) -> tuple[OriginPattern, ...]:
-    """Return an allow-list."""
-    return tuple(pattern for pattern in map(parse_pattern, texts) if pattern is not None)
-
-
-def networks(*texts: str) -> tuple[Network, ...]:
-    """Return a list of networks."""
-    return tuple(network for network in map(parse_network, texts) if network is not None)
-
-
-FULL = verdict(allowed=False, remaining=0, retry_ns=5)
-
-
-@dataclass(frozen=True)
-class Broken:
-    """What to change for one objection."""
-
-    reason: Reason
-    record: dict[str, Any] = field(default_factory=dict)
-    attempt: dict[str, Any] = field(default_factory=dict)
-    api: dict[str, Any] = field(default_factory=dict)
-
-
-def decided(*broken: Broken) -> Decision:
-    """Decide the good attempt of the good key, with all that is broken broken."""
-    changes: dict[str, dict[str, Any]] = {"record": {}, "attempt": {}, "api": {}}
-    for part in broken:
-        changes["record"] |= part.record
-        changes["attempt"] |= part.attempt
-        changes["api"] |= part.api
-    shop = api(**changes["api"])
-    return decide(bearer(record(**changes["record"]), shop), attempt(api=shop, **changes["attempt"]))
-
-
-def reason_of(decision: Decision) -> Reason | None:
-    """Return why, or None for an allow."""
-    return decision.reason if isinstance(decision, Deny) else None
-
-
-# One way to trip each rule, such that any two of them can be broken at once.
-BROKEN = {
-    "key_status": Broken(Reason.INVALID_KEY, record={"revoked_at": 1}),
-    "organization": Broken(Reason.ORGANIZATION_SUSPENDED, record={"organization_active": False}),
-    "resource": Broken(Reason.WRONG_ORGANIZATION, attempt={"organization_id": "org_other"}),
-    "route": Broken(Reason.ROUTE_NOT_CONFIGURED, attempt={"required": None}),
-    "environment": Broken(Reason.WRONG_ENVIRONMENT, attempt={"environment": "test"}),
-    "kind": Broken(Reason.KIND_NOT_ALLOWED, attempt={"route": route(kinds=frozenset({"publishable"}))}),
-    "origin": Broken(Reason.ORIGIN_NOT_ALLOWED, record={"origins": ()}),
-    "ip": Broken(Reason.IP_NOT_ALLOWED, record={"networks": ()}),
-    "scope": Broken(Reason.INSUFFICIENT_SCOPE, record={"scopes": ()}),
-    "rate": Broken(Reason.RATE_LIMITED, record={"limits": (limit(),)}, attempt={"spend": lambda _: (FULL,)}),
-}
+from tests.unit.domain.decided import BROKEN, FULL, Broken, decided, networks, patterns, reason_of
 
 
 def test_the_policy_in_reading_order() -> None:
@@ -328,238 +265,6 @@ def test_an_explanation_knows_where_environments_do_not_matter() -> None:
     said = explain(bearer(record(), shop), attempt(api=shop, environment=None))
 
     assert not [verdict for verdict in said if verdict.objection is not None]
-
-
-BROWSER = {
-    "kind": "publishable",
-    "scopes": ("things:create",),
-    "origins": patterns("*.a.example", "http://localhost:3000"),
-}
-CREATE = {"required": ("things:create",), "route": route(method="POST", scopes=("things:create",))}
-
-
-@pytest.mark.parametrize(
-    ("policy", "listed", "origin", "reason"),
-    [
-        pytest.param("required", ("*.a.example",), "https://b.a.example", None, id="required-and-listed"),
-        pytest.param("required", ("*.a.example",), "https://a.example", Reason.ORIGIN_NOT_ALLOWED, id="apex"),
-        pytest.param("required", ("*.a.example",), None, Reason.ORIGIN_NOT_ALLOWED, id="required-no-origin"),
-        pytest.param("required", ("*.a.example",), "", Reason.ORIGIN_NOT_ALLOWED, id="required-empty-origin"),
-        pytest.param("required", ("*.a.example",), "null", Reason.ORIGIN_NOT_ALLOWED, id="required-null"),
-        pytest.param("required", (), "https://b.a.example", Reason.ORIGIN_NOT_ALLOWED, id="required-empty-list"),
-        pytest.param("required", None, "https://b.a.example", Reason.ORIGIN_NOT_ALLOWED, id="required-no-list"),
-        pytest.param("required", None, None, Reason.ORIGIN_NOT_ALLOWED, id="required-no-list-no-origin"),
-        pytest.param("optional", None, None, None, id="optional-no-list-no-origin"),
-        pytest.param("optional", None, "https://evil.example", None, id="optional-no-list"),
-        pytest.param("optional", None, "null", None, id="optional-no-list-null"),
-        pytest.param("optional", (), None, Reason.ORIGIN_NOT_ALLOWED, id="optional-empty-list"),
-        pytest.param("optional", ("*.a.example",), None, Reason.ORIGIN_NOT_ALLOWED, id="optional-list-no-origin"),
-        pytest.param("optional", ("*.a.example",), "https://b.a.example", None, id="optional-listed"),
-        pytest.param("forbidden", None, None, None, id="forbidden-no-origin"),
-        pytest.param("forbidden", None, "https://a.example", Reason.ORIGIN_NOT_ALLOWED, id="forbidden-origin"),
-        pytest.param("forbidden", None, "", Reason.ORIGIN_NOT_ALLOWED, id="forbidden-empty-origin"),
-        pytest.param("forbidden", None, "null", Reason.ORIGIN_NOT_ALLOWED, id="forbidden-null"),
-        pytest.param(
-            "forbidden",
-            ("*.a.example",),
-            "https://b.a.example",
-            Reason.ORIGIN_NOT_ALLOWED,
-            id="forbidden-even-if-listed",
-        ),
-        pytest.param("forbidden", ("*.a.example",), None, Reason.ORIGIN_NOT_ALLOWED, id="forbidden-and-listed"),
-    ],
-)
-def test_origins(policy: str, listed: tuple[str, ...] | None, origin: str | None, reason: Reason | None) -> None:
-    """A list holds whoever has one; the kind says whether one is needed, or browsers are refused."""
-    broken = Broken(
-        Reason.ORIGIN_NOT_ALLOWED,
-        api={"kinds": {"secret": kind(origins=OriginPolicy(policy))}},
-        record={"origins": None if listed is None else patterns(*listed)},
-        attempt={"origin": origin},
-    )
-
-    assert reason == reason_of(decided(broken))
-
-
-def test_an_unknown_kind_needs_an_origin_too() -> None:
-    """Rules do not rely on one another: each refuses what it does not know."""
-    stranger, shop = record(kind="nope"), api()
-    said = {v.rule: v.objection for v in explain(bearer(stranger, shop), attempt(api=shop))}
-
-    assert reason_of(said["origin"] or Allow()) == Reason.ORIGIN_NOT_ALLOWED
-    assert reason_of(said["scope"] or Allow()) == Reason.INSUFFICIENT_SCOPE
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        pytest.param({}, None, id="what-it-is-for"),
-        pytest.param({"required": ("things:read",)}, Reason.KIND_NOT_ALLOWED, id="beyond-its-ceiling"),
-        pytest.param({"required": ("things:create", "things:read")}, Reason.KIND_NOT_ALLOWED, id="partly-beyond"),
-        pytest.param({"required": ()}, Reason.KIND_NOT_ALLOWED, id="nothing-required"),
-        pytest.param({"route": route(kinds=frozenset({"publishable"}))}, None, id="admitted-by-name"),
-        pytest.param(
-            {"route": route(kinds=frozenset({"publishable"})), "required": ()},
-            None,
-            id="admitted-where-nothing-required",
-        ),
-        pytest.param(
-            {"route": route(kinds=frozenset({"publishable"})), "required": ("things:read",)},
-            Reason.INSUFFICIENT_SCOPE,
-            id="admitted-by-name-without-the-scope",
-        ),
-    ],
-)
-def test_a_bounded_kind(changes: dict[str, Any], reason: Reason | None) -> None:
-    """It comes in by something it may hold, or by its name."""
-    browser = Broken(
-        Reason.KIND_NOT_ALLOWED, record=BROWSER, attempt=CREATE | {"origin": "http://localhost:3000"} | changes
-    )
-
-    assert reason == reason_of(decided(browser))
-
-
-@pytest.mark.parametrize(
-    ("grants", "full_access", "kind_name", "expected"),
-    [
-        pytest.param(("a:r",), False, "secret", frozenset({"a:r"}), id="granted"),
-        pytest.param((), False, "secret", frozenset(), id="nothing-granted"),
-        pytest.param((), True, "secret", None, id="full-access"),
-        pytest.param(("a:r",), True, "secret", None, id="full-access-with-scopes"),
-        pytest.param(("a:r", "things:create"), False, "publishable", frozenset({"things:create"}), id="in-the-ceiling"),
-        pytest.param(("keys:write",), False, "publishable", frozenset(), id="beyond-the-ceiling"),
-        pytest.param((), True, "publishable", frozenset({"things:create"}), id="full-access-within-the-ceiling"),
-        pytest.param(("a:r",), True, "nope", frozenset(), id="unknown-kind"),
-    ],
-)
-def test_effective_scopes(
-    grants: tuple[str, ...], kind_name: str, expected: frozenset[str] | None, *, full_access: bool
-) -> None:
-    """The kind bounds its keys, whatever was written into the database."""
-    held = effective_scopes(record(scopes=grants, full_access=full_access, kind=kind_name), api())
-
-    assert expected == held
-
-
-def test_the_first_missing_scope_is_named() -> None:
-    """In declared order."""
-    asked = {"required": ("things:read", "things:write", "things:create")}
-    denied = decided(Broken(Reason.INSUFFICIENT_SCOPE, attempt=asked))
-
-    assert Deny(reason=Reason.INSUFFICIENT_SCOPE, detail="lacks things:write", required_scope="things:write") == denied
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"record": {"scopes": ()}}, id="no-scope-asked"),
-        pytest.param({"record": BROWSER, "attempt": {"origin": "http://localhost:3000"}}, id="bounded-kind"),
-    ],
-)
-def test_authenticating_asks_for_no_scope(changes: dict[str, Any]) -> None:
-    """Who is this, not what may they do; a kind's ceiling bounds what it does."""
-    asked = {"purpose": Purpose.AUTHENTICATE, "route": None, "required": ()}
-    broken = Broken(Reason.UNAVAILABLE, record=changes["record"], attempt=asked | changes.get("attempt", {}))
-
-    assert Allow() == decided(broken)
-
-
-@pytest.mark.parametrize("rule", ["key_status", "organization", "resource", "environment", "origin", "ip", "rate"])
-def test_authenticating_skips_nothing_else(rule: str) -> None:
-    """A key that is refused is nobody."""
-    asking = Broken(Reason.UNAVAILABLE, attempt={"purpose": Purpose.AUTHENTICATE, "route": None, "required": ()})
-
-    assert BROKEN[rule].reason == reason_of(decided(asking, BROKEN[rule]))
-
-
-def test_a_refusal_spends_nothing() -> None:
-    """Limits are asked last, and not at all once another rule has objected."""
-    spent: list[object] = []
-
-    def spend(_: object) -> tuple[Verdict, ...]:
-        spent.append(1)
-        return (verdict(),)
-
-    limited = Broken(Reason.UNAVAILABLE, record={"limits": (limit(),)}, attempt={"spend": spend})
-    for rule in list(BROKEN)[:-1]:
-        assert BROKEN[rule].reason == reason_of(decided(limited, BROKEN[rule]))
-    assert spent == []
-
-    assert Allow(verdicts=(verdict(),)) == decided(limited)
-    assert spent == [1]
-
-
-def test_what_the_limits_said_goes_with_the_answer() -> None:
-    """Refused or not, the headers tell."""
-    said = (FULL, verdict())
-    denied = decided(BROKEN["rate"], Broken(Reason.RATE_LIMITED, attempt={"spend": lambda _: said}))
-
-    assert isinstance(denied, Deny)
-    assert said == denied.verdicts
-
-
-def test_every_limit_on_a_key_counts() -> None:
-    """The API's, its kind's, its plan's and its own."""
-    own, of_kind, of_plan, of_api = (limit(name=name) for name in ("own", "kind", "plan", "api"))
-    shop = api(
-        limits=(of_api,),
-        kinds={"secret": kind(limits=(of_kind,))},
-        plans={"gold": Plan(name="gold", limits=(of_plan,))},
-    )
-
-    assert [of_api, of_kind, of_plan, own] == list(limits_of(record(plan="gold", limits=(own,)), shop))
-    assert [of_api, of_kind] == list(limits_of(record(), shop))
-
-
-@pytest.mark.parametrize(
-    ("plan", "default", "expected"),
-    [
-        pytest.param("gold", "free", ["gold"], id="its-own"),
-        pytest.param(None, "free", ["free"], id="default"),
-        pytest.param("gone", "free", ["free"], id="unknown-falls-to-the-default"),
-        pytest.param(None, None, [], id="none"),
-    ],
-)
-def test_plans(plan: str | None, default: str | None, expected: list[str]) -> None:
-    """An organization without a plan is on the default one."""
-    plans = {name: Plan(name=name, limits=(limit(name=name),)) for name in ("gold", "free")}
-    shop = api(plans=plans, default_plan=default)
-
-    assert expected == [x.name for x in limits_of(record(plan=plan), shop)]
-
-
-def buckets(shop: Api, **changes: Any) -> list[tuple[str, str]]:
-    """Return where each of a key's limits is counted."""
-    of = record(**changes)
-    return [(x.shape, counted_for(x, of)) for x in limits_of(of, shop)]
-
-
-def test_a_limit_is_counted_for_its_subject() -> None:
-    """Two keys of an organization share its limits and nothing else."""
-    shop = api(limits=(limit(), limit(name="org", subject=Subject.ORGANIZATION)))
-    (key_1, org_1), (key_2, org_2) = buckets(shop, id="key_1"), buckets(shop, id="key_2")
-    _, elsewhere = buckets(shop, organization_id="org_2")
-
-    assert key_1 != key_2
-    assert org_1 == org_2 != elsewhere
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"count": 1_000_000}, id="count"),
-        pytest.param({"period_ns": 1}, id="period"),
-        pytest.param({"burst": 1_000}, id="burst"),
-        pytest.param({"algorithm": Algorithm.SLIDING_WINDOW}, id="algorithm"),
-        pytest.param({"subject": Subject.ORGANIZATION}, id="subject"),
-        pytest.param({"name": "other"}, id="name"),
-    ],
-)
-def test_two_limits_never_share_a_bucket(changes: dict[str, Any]) -> None:
-    """A key's own limit under the name of its API's would have switched that one off."""
-    strict, own = buckets(api(limits=(limit(),)), limits=(limit(**changes),))
-
-    assert strict != own
 
 
 def test_rules_a_record_cannot_trip_are_skipped() -> None:

@@ -111,6 +111,16 @@ def test_sizes_at_the_edges(size: int) -> None:
     assert [answer] == [each.response for each in BatchAuthorizeResponse.FromString(told).results]
 
 
+def test_what_is_no_decision_is_no_allow() -> None:
+    """Neither as parts nor as a message; the caller of either tells a fault."""
+    outcome = Outcome(SHOP, None, bearer_of(record(), SHOP, REVISION))  # type: ignore[arg-type]  # what must not be
+
+    for answer in (auth_answers.response, auth_wire.decision):
+        with pytest.raises(AttributeError):
+            answer(outcome, ID, stale=False)
+    assert auth_wire.principal(outcome) is None
+
+
 def limited(verdicts: tuple[Verdict, ...]) -> Outcome:
     """Return a refusal by a limit."""
     return Outcome(SHOP, Deny(reason=Reason.RATE_LIMITED, detail="", verdicts=verdicts), None)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from authsvc.domain.api import DEFAULT_ERRORS, Api, EnvironmentSource, RateHeaders
+from authsvc.domain.decision import Outcome
 from authsvc.domain.origins import parse_pattern
 from authsvc.domain.reasons import Reason
 from authsvc.domain.routes import RouteTable
@@ -404,6 +405,16 @@ async def test_a_fault_of_the_listener_is_a_denial(error: BaseException) -> None
     built: Door = door(None, API)
 
     assert Answer.of(built.check.fault(error)).outcome == UNDECIDED
+
+
+async def test_what_is_no_decision_is_a_denial() -> None:
+    """Whoever decides, only an allow is one."""
+    built = door(None, API)
+    await built.ask(key=KEY)  # from now on it is cached
+    nothing = Outcome(API, None, None)  # type: ignore[arg-type]  # what must not be
+    built.authorize.now = lambda _: nothing  # type: ignore[method-assign]
+
+    assert (await built.ask(key=KEY)).outcome == UNDECIDED
 
 
 async def test_environments_reach_the_upstream_and_the_log() -> None:

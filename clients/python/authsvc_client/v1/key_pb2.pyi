@@ -128,7 +128,7 @@ class Key(_message.Message):
     environment: _builtins.str
     """Environment as configured; at most 64 bytes, empty for an API without environments. Never changes."""
     name: _builtins.str
-    """Name for people; 1 to 128 characters, no control characters. Need not be unique."""
+    """Name for people; 1 to 128 characters, no control characters, nothing invisible. Need not be unique."""
     hint: _builtins.str
     """Recognizes the key without giving it away: its prefix and the next 4 characters. Empty for an imported digest."""
     full_access: _builtins.bool

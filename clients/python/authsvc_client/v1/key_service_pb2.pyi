@@ -73,7 +73,7 @@ class CreateKeyRequest(_message.Message):
     environment: _builtins.str
     """Environment as configured; at most 64 bytes. Empty where the configuration leaves one choice."""
     name: _builtins.str
-    """Name for people; 1 to 128 characters, no control characters."""
+    """Name for people; 1 to 128 characters, no control characters, nothing invisible."""
     full_access: _builtins.bool
     """Grant every scope that need not be granted by name. INVALID_ARGUMENT where the API or the kind does not permit
     it.
@@ -881,7 +881,7 @@ class ImportRecord(_message.Message):
     external_id: _builtins.str
     """Its id at the source; 1 to 128 bytes."""
     name: _builtins.str
-    """Name for people; at most 128 characters, no control characters. Empty: `external_id`."""
+    """Name for people; at most 128 characters, no control characters, nothing invisible. Empty: `external_id`."""
     line: _builtins.int
     """Where it stands in the caller's file, for error messages; 0 or above."""
     @_builtins.property

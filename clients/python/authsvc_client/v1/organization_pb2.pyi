@@ -89,7 +89,7 @@ class Organization(_message.Message):
     id: _builtins.str
     """`org_` and a 26-character ULID. Set by the service."""
     name: _builtins.str
-    """Name for people, unique; 1 to 128 characters, no control characters."""
+    """Name for people, unique; 1 to 128 characters, no control characters, nothing invisible."""
     status: Global___OrganizationStatus.ValueType
     """Status."""
     plan: _builtins.str

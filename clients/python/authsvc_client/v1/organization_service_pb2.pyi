@@ -54,7 +54,7 @@ class CreateOrganizationRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name for people, unique; 1 to 128 characters, no control characters."""
+    """Name for people, unique; 1 to 128 characters, no control characters, nothing invisible."""
     plan: _builtins.str
     """Plan as configured; at most 64 bytes. Empty: no plan."""
     request_id: _builtins.str
