@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from authsvc.cli.demo import envoy, process, sample, upstream
 from authsvc.cli.demo.sample import Line
@@ -23,12 +25,30 @@ _TIMEOUT = 10.0  # seconds
 
 def demo(*, check: bool) -> int:
     """Run the demo and return the exit status: 0, or 1 when a line was answered otherwise than printed."""
-    with tempfile.TemporaryDirectory(prefix="authsvc-demo-") as folder, _running(Path(folder)) as (base, lines):
+    with (
+        _orderly_end(),
+        tempfile.TemporaryDirectory(prefix="authsvc-demo-") as folder,
+        _running(Path(folder)) as (base, lines),
+    ):
         if check:
             return _check(base, lines)
         _show(base, lines, Path(folder))
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
     return 0
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Have SIGTERM end the block: its default ends this process alone, and leaves the service and Envoy behind."""
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
