@@ -32,9 +32,15 @@ def demo(*, check: bool) -> int:
     ):
         if check:
             return _check(base, lines)
-        _show(base, lines, Path(folder))
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    return 0
+        try:
+            _show(base, lines, Path(folder))
+            _wait()
+        except (_ToldToEndError, KeyboardInterrupt):
+            return 0
+
+
+class _ToldToEndError(SystemExit):
+    """SIGTERM came; unless it is caught, the exit status is the one that a shell gives for it."""
 
 
 @contextmanager
@@ -42,13 +48,28 @@ def _orderly_end() -> Iterator[None]:
     """Have SIGTERM end the block: its default ends this process alone, and leaves the service and Envoy behind."""
 
     def end(number: int, _: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise _ToldToEndError(128 + number)
 
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _wait() -> NoReturn:
+    """Wait for a signal whose handler raises."""
+    here, there = socket.socketpair()
+    with here, there:
+        # Python runs the handler here, but the system may deliver to any thread, or a moment before a wait begins;
+        # the byte ends the wait in both cases.
+        there.setblocking(False)
+        signal.set_wakeup_fd(there.fileno())
+        try:
+            while True:
+                here.recv(1)
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 @contextmanager
