@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
+from authsvc_client.v1.key_pb2 import KEY_ASSURANCE_DECLARED
 from authsvc_client.v1.key_service_pb2 import ImportBatch as BatchMessage
 from authsvc_client.v1.key_service_pb2 import ImportHeader, ImportKeysRequest, ImportRecord
 from authsvc_client.v1.key_service_pb2_grpc import KeyServiceStub
@@ -23,6 +24,7 @@ from authsvc.domain.administration import Actor
 from authsvc.domain.grants import Terms
 from authsvc.domain.hashing import Digest
 from authsvc.domain.importing import MAX_BATCH, Import
+from authsvc.domain.keys import Assurance
 from authsvc.ports import ImportBatch, NewOrganization
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
@@ -84,7 +86,9 @@ def _rate(measure: Callable[[str, Path, int], float], conditions: Conditions) ->
 
 def _at_the_store(url: str, _: Path, records: int) -> float:
     batches = [
-        ImportBatch(source="bench", api="bench", keys=[_key(n) for n in some], digest="0" * 64)
+        ImportBatch(
+            source="bench", api="bench", assurance=Assurance.DECLARED, keys=[_key(n) for n in some], digest="0" * 64
+        )
         for some in _parts(records)
     ]
     return asyncio.run(_store(url, batches))
@@ -129,7 +133,7 @@ def _through_the_api(url: str, folder: Path, records: int) -> float:
 
 
 def _messages(records: int, organization_id: str) -> Iterator[ImportKeysRequest]:
-    yield ImportKeysRequest(header=ImportHeader(source="bench", api="bench"))
+    yield ImportKeysRequest(header=ImportHeader(source="bench", api="bench", assurance=KEY_ASSURANCE_DECLARED))
     for some in _parts(records):
         made = [
             ImportRecord(
@@ -165,6 +169,7 @@ def _key(number: int) -> Import:
         digests=(digest,),
         pepper_id="p1",
         algorithm="hmac(sha256)",
+        assurance=Assurance.DECLARED,
         organization_id=_ORGANIZATION,
         terms=_TERMS,
         name=f"customer-key-{number:08}",

@@ -37,6 +37,13 @@ def import_(
     organization: Annotated[
         str, typer.Option("--org", help="Id or name of the owner of keys that name none themselves.")
     ] = "",
+    assurance: Annotated[
+        str,
+        typer.Option(
+            "--assurance",
+            help="Of digests: declared, when the keys were drawn at random from 128 bits or more; else unknown.",
+        ),
+    ] = "unknown",
     form: Annotated[str, typer.Option("--format", help="jsonl or csv. Default: by the file's name.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, and store nothing.")] = False,
     as_json: AsJson = False,
@@ -51,14 +58,14 @@ def import_(
     """
     from authsvc_client.v1.key_service_pb2 import ImportHeader, ImportKeysResponse
 
-    from authsvc.cli import import_files, output
+    from authsvc.cli import import_files, output, values
     from authsvc.cli.client import Client
     from authsvc.cli.errors import REFUSED
     from authsvc.cli.progress import progress
 
     client, total = Client.from_environment(), ImportKeysResponse()
     owner = client.organization_id(organization)
-    header = ImportHeader(source=source, api=api, dry_run=dry_run)
+    header = ImportHeader(source=source, api=api, dry_run=dry_run, assurance=values.assurance(assurance))
     with import_files.opened(file, form) as opened, progress(opened) as advance:
         lines = import_files.records(opened, owner)
         while part := _part(lines):

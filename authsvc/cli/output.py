@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-from authsvc_client.v1.key_pb2 import Key, KeyStatus
+from authsvc_client.v1.key_pb2 import Key, KeyAssurance, KeyStatus
 from authsvc_client.v1.organization_pb2 import Organization, OrganizationStatus
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
@@ -92,6 +92,7 @@ def key_record(key: Key) -> list[Row]:
         ("expires", instant(key.expires_at)),
         ("created", f"{instant(key.created_at)} by {key.created_by}"),
         *((("imported", f"{key.external_id} from {key.import_source}"),) if key.import_source else ()),
+        *((("assurance", _assurance(key)),) if key.assurance else ()),
         ("last used", " ".join(filter(None, (instant(key.last_used_at), _client(key))))),
         *((f"metadata {name}", value) for name, value in sorted(key.metadata.items())),
     ]
@@ -102,6 +103,10 @@ def key_record(key: Key) -> list[Row]:
     if key.successor_id:
         fields.append(("replaced by", f"{key.successor_id}, works until {instant(key.grace_ends_at)}"))
     return fields
+
+
+def _assurance(key: Key) -> str:
+    return KeyAssurance.Name(key.assurance).removeprefix("KEY_ASSURANCE_").lower()
 
 
 def organization_row(organization: Organization) -> Row:

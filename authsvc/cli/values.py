@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from authsvc_client.v1.key_pb2 import KeyStatus
+from authsvc_client.v1.key_pb2 import KEY_ASSURANCE_DECLARED, KEY_ASSURANCE_UNKNOWN, KeyAssurance, KeyStatus
 from authsvc_client.v1.restrictions_pb2 import NetworkList, OriginList
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -14,6 +14,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from authsvc.cli.errors import USAGE, CommandError
 from authsvc.config.values import parse_duration
+
+_ASSURANCE: Mapping[str, KeyAssurance.ValueType] = {
+    "unknown": KEY_ASSURANCE_UNKNOWN,
+    "declared": KEY_ASSURANCE_DECLARED,
+}
 
 
 def labels(pairs: Sequence[str] | None) -> dict[str, str]:
@@ -35,6 +40,13 @@ def networks(cidrs: Sequence[str] | None, *, allow_any: bool) -> NetworkList | N
 def origins(texts: Sequence[str] | None) -> OriginList | None:
     """Return origins; none named is any."""
     return OriginList(origins=texts) if texts else None
+
+
+def assurance(word: str) -> KeyAssurance.ValueType:
+    """Read what is known of the texts behind digests."""
+    if word not in _ASSURANCE:
+        raise CommandError(f"--assurance: one of {', '.join(_ASSURANCE)}", USAGE)
+    return _ASSURANCE[word]
 
 
 def expiry(after: str | None, at: str | None) -> Timestamp | None:

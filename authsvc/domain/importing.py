@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 
-from authsvc.domain import candidates, inputs, issuing
+from authsvc.domain import assurance, candidates, inputs, issuing
 from authsvc.domain.administrator import MANAGEMENT, Administrator
 from authsvc.domain.api import Api
 from authsvc.domain.candidates import Candidates
@@ -20,7 +20,7 @@ from authsvc.domain.errors import InvalidInputError, PermissionDeniedError
 from authsvc.domain.grants import Terms
 from authsvc.domain.hashing import PLAIN, Digest
 from authsvc.domain.key_text import MAX_TEXT_LENGTH, Alphabet, KeyClass, hint
-from authsvc.domain.keys import Micros
+from authsvc.domain.keys import Assurance, Micros
 
 MAX_BATCH = 1000  # records
 
@@ -71,6 +71,7 @@ class Import:
     digests: tuple[Digest, ...]
     pepper_id: str
     algorithm: str
+    assurance: Assurance | None  # None: the text was seen
     organization_id: str
     terms: Terms
     name: str
@@ -81,10 +82,17 @@ class Intake:
     """What the records of one import are held to. `now` is the instant of its beginning."""
 
     def __init__(
-        self, caller: Administrator, api: Api, known: Candidates, now: Micros, new_id: Callable[[], str]
+        self,
+        caller: Administrator,
+        api: Api,
+        known: Candidates,
+        now: Micros,
+        new_id: Callable[[], str],
+        of_digests: Assurance,
     ) -> None:
         self._caller = caller
         self._api = api
+        self._of_digests = of_digests
         self._candidates = known
         self._now = now
         self._ids = _ids(new_id)
@@ -96,9 +104,10 @@ class Intake:
             raise InvalidInputError("external_id: 1 to 128 characters of visible ASCII")
         pepper = self._candidates.peppers.current
         if record.text:
-            key_class, digests, algorithm = *self._text(record), PLAIN
+            key_class, digests, algorithm, sure = *self._text(record), PLAIN, None
         else:
-            key_class, digests, algorithm = *self._digest(record), candidates.form(record.algorithm)
+            key_class, digests = self._digest(record)
+            algorithm, sure = candidates.form(record.algorithm), self._of_digests
         return Import(
             external_id=record.external_id,
             id=next(self._ids),
@@ -106,8 +115,9 @@ class Intake:
             digests=digests,
             pepper_id=pepper.id,
             algorithm=algorithm,
+            assurance=sure,
             organization_id=inputs.organization_id(record.organization_id),
-            terms=self._terms(record, key_class),
+            terms=self._terms(record, key_class, sure),
             name=inputs.name(record.name or record.external_id),
             hint=_hint(key_class, record.text),
         )
@@ -143,13 +153,13 @@ class Intake:
             raise InvalidInputError(f"digest: {size} bytes written in {record.encoding} are expected")
         return key_class, self._candidates.of_digest(algorithm, raw)
 
-    def _terms(self, record: ForeignKey, key_class: KeyClass) -> Terms:
+    def _terms(self, record: ForeignKey, key_class: KeyClass, sure: Assurance | None) -> Terms:
         if record.kind not in ("", key_class.kind):
             raise InvalidInputError(f"kind: keys with this prefix are of kind {key_class.kind}")
         if record.environment not in ("", key_class.environment):
             raise InvalidInputError(f"environment: keys with this prefix are for {key_class.environment or 'none'}")
         kind = self._api.kinds[key_class.kind]
-        return Terms(
+        terms = Terms(
             kind=kind.name,
             environment=key_class.environment,
             scopes=self._granted(record, kind.name),
@@ -160,6 +170,9 @@ class Intake:
             not_before=None,
             expires_at=issuing.expiry(record.expires_at, None, kind, now=self._now, born=self._now),
         )
+        if sure is Assurance.UNKNOWN:
+            assurance.hold(terms, self._api, self._now)
+        return terms
 
     def _granted(self, record: ForeignKey, kind: str) -> tuple[str, ...]:
         # Most records of a file ask for one of few sets.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from authsvc.domain.network import Network
 from authsvc.domain.origins import OriginPattern
@@ -27,6 +28,13 @@ class Revision:
     def __str__(self) -> str:
         """Return the form on the wire: `epoch:seq`."""
         return f"{self.epoch}:{self.seq}"
+
+
+class Assurance(StrEnum):
+    """What is known of an imported digest's text. Keys whose text was seen or made here have none."""
+
+    DECLARED = "declared"  # the importer says that it was drawn at random, from 128 bits or more
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

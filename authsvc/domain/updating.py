@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from authsvc.domain import inputs, issuing
+from authsvc.domain import assurance, inputs, issuing
 from authsvc.domain.administration import Key
 from authsvc.domain.api import Api, Kind
 from authsvc.domain.errors import FailedPreconditionError, InvalidInputError
 from authsvc.domain.grants import Terms, terms_of
 from authsvc.domain.issuing import Wanted
-from authsvc.domain.keys import Micros
+from authsvc.domain.keys import Assurance, Micros
 
 # Names of fields on the wire. Whatever is not here never changes.
 KEY_FIELDS = frozenset(
@@ -27,6 +27,7 @@ KEY_FIELDS = frozenset(
         "rate_limits",
     }
 )
+_ASSURED = frozenset({"scopes", "full_access", "expires_at"})
 ORGANIZATION_FIELDS = frozenset({"name", "plan", "networks", "metadata"})
 
 
@@ -45,10 +46,13 @@ def update_of(key: Key, fields: frozenset[str], wanted: Wanted, api: Api, now: M
     if kind is None:
         raise FailedPreconditionError("keys of this kind are not configured any more")
     terms = _reach(fields, wanted, terms_of(key.record), kind, api)
+    terms = _life(fields, wanted, terms, kind, now=now, born=key.created_at)
+    if key.assurance is Assurance.UNKNOWN and fields & _ASSURED:
+        assurance.hold(terms, api, key.created_at)
     return Update(
         name=inputs.name(wanted.name) if "name" in fields else key.name,
         metadata=inputs.labels(wanted.metadata) if "metadata" in fields else key.record.metadata,
-        terms=_life(fields, wanted, terms, kind, now=now, born=key.created_at),
+        terms=terms,
     )
 
 

@@ -10,7 +10,7 @@ from authsvc.domain.administration import Actor, Changed, Key, Organization, Pag
 from authsvc.domain.audit import AuditEvent, Outcome
 from authsvc.domain.hashing import Digest
 from authsvc.domain.importing import Import
-from authsvc.domain.keys import Micros, Revision
+from authsvc.domain.keys import Assurance, Micros, Revision
 from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import Network
 from authsvc.domain.origins import OriginPattern
@@ -76,6 +76,7 @@ class ImportBatch:
 
     source: str
     api: str
+    assurance: Assurance  # of those that came as digests
     keys: Sequence[Import]
     digest: str
 

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
+from authsvc_client.v1 import key_pb2
 from authsvc_client.v1 import key_service_pb2 as pb
 
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.importing import MAX_BATCH, ForeignKey
+from authsvc.domain.keys import Assurance
 from authsvc.servicers import wire
 from authsvc.telemetry import ImportCounters
 from authsvc.usecases.import_keys import Header, ImportKeys, Received, Report
@@ -18,6 +20,12 @@ from authsvc.usecases.import_keys import Header, ImportKeys, Received, Report
 SILENCE = 30.0  # seconds without a message, after which a call is ended
 MAX_BATCH_BYTES = 1024 * 1024
 
+# What is not said is not known.
+_ASSURANCE = {
+    key_pb2.KEY_ASSURANCE_UNSPECIFIED: Assurance.UNKNOWN,
+    key_pb2.KEY_ASSURANCE_UNKNOWN: Assurance.UNKNOWN,
+    key_pb2.KEY_ASSURANCE_DECLARED: Assurance.DECLARED,
+}
 _HEADER_FIRST = "header: is the first message, and only that"
 
 
@@ -38,10 +46,14 @@ async def _header(requests: AsyncIterator[pb.ImportKeysRequest]) -> Header:
     first = await _next(requests)
     if first is None or not first.HasField("header"):
         raise InvalidInputError(_HEADER_FIRST)
+    assurance = _ASSURANCE.get(first.header.assurance)
+    if assurance is None:
+        raise InvalidInputError("header.assurance: UNKNOWN or DECLARED")
     return Header(
         source=first.header.source,
         api=wire.word(first.header.api, "header.api"),
         dry_run=first.header.dry_run,
+        assurance=assurance,
         request_id=first.header.request_id,
     )
 

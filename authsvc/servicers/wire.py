@@ -20,7 +20,7 @@ from authsvc.domain.administration import Key, Organization, OrganizationStatus
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.inputs import WantedNetworks
 from authsvc.domain.issuing import Wanted
-from authsvc.domain.keys import Micros
+from authsvc.domain.keys import Assurance, Micros
 from authsvc.domain.lifecycle import KeyStatus, status_of
 from authsvc.domain.network import Network
 from authsvc.domain.origins import OriginPattern
@@ -55,6 +55,12 @@ _ORGANIZATION_STATUS = {
     OrganizationStatus.DELETED: organization_pb2.ORGANIZATION_STATUS_DELETED,
 }
 
+
+_ASSURANCE = {
+    None: key_pb2.KEY_ASSURANCE_UNSPECIFIED,
+    Assurance.UNKNOWN: key_pb2.KEY_ASSURANCE_UNKNOWN,
+    Assurance.DECLARED: key_pb2.KEY_ASSURANCE_DECLARED,
+}
 
 # -- out
 
@@ -93,6 +99,7 @@ def key_message(key: Key, now: Micros) -> key_pb2.Key:
         etag=key.etag,
         import_source=key.import_source,
         external_id=key.external_id,
+        assurance=_ASSURANCE[key.assurance],
     )
 
 

@@ -49,6 +49,7 @@ _NEVER: Mapping[str, None] = dict.fromkeys(
         "deleted_at",
         "import_source",
         "external_id",
+        "assurance",
     )
 )
 

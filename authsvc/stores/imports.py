@@ -151,7 +151,13 @@ def _event(batch: ImportBatch, count: int) -> Event:
         target_id=batch.source,
         organization_id="",
         before=None,
-        after={"source": batch.source, "api": batch.api, "count": count, "digest": batch.digest},
+        after={
+            "source": batch.source,
+            "api": batch.api,
+            "assurance": batch.assurance.value,
+            "count": count,
+            "digest": batch.digest,
+        },
         reason="",
     )
 
@@ -178,7 +184,7 @@ async def _copy(
 
 _OWN_COLUMNS = (
     "id, digest, pepper_id, algorithm, organization_id, kind, environment, scopes, full_access, expires_at, name, "
-    "hint, external_id"
+    "hint, external_id, assurance"
 )
 
 
@@ -200,6 +206,7 @@ def _line(key: Import) -> str:
             _copied(key.name),
             _copied(key.hint),
             _copied(key.external_id),
+            _copied(key.assurance),
         )
     )
 
@@ -240,6 +247,7 @@ def _row(batch: ImportBatch, key: Import, actor: Actor, now: Micros) -> dict[str
         "hint": key.hint,
         "import_source": batch.source,
         "external_id": key.external_id,
+        "assurance": key.assurance,
         "created_at": now,
         "created_by": _maker(actor),
         "updated_at": now,

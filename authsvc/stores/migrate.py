@@ -25,7 +25,7 @@ from authsvc.stores.database import Database
 from authsvc.stores.engine import connection_settings, parse_url, set_pragmas, sqlite_file
 from authsvc.stores.tables import schema_info
 
-SCHEMA_REVISION = "0002"  # the oldest schema this code works with; revisions sort as text
+SCHEMA_REVISION = "0003"  # the oldest schema this code works with; revisions sort as text
 CODE_REVISION = 1  # raised when a schema must shut out code that is older
 
 # A migration that waits for a lock makes everyone behind it wait too.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from authsvc.domain.administration import Key, Organization, OrganizationStatus
 from authsvc.domain.audit import AuditEvent, Outcome
-from authsvc.domain.keys import KeyRecord, Micros, Revision
+from authsvc.domain.keys import Assurance, KeyRecord, Micros, Revision
 from authsvc.domain.network import Network, parse_network
 from authsvc.domain.origins import OriginPattern, parse_pattern
 from authsvc.domain.quotas import Algorithm, Limit, Subject
@@ -72,6 +72,7 @@ def key(row: Row) -> Key:
             last_used_agent=row["last_used_agent"] or "",
             import_source=row["import_source"] or "",
             external_id=row["external_id"] or "",
+            assurance=None if row["assurance"] is None else Assurance(row["assurance"]),
         )
 
 

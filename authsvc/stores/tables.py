@@ -144,6 +144,7 @@ keys = Table(
     *json_checks("networks", "array"),
     *json_checks("limits", "array"),
     *json_checks("metadata", "object"),
+    Column("assurance", Text),  # of an imported digest; NULL: the text was seen, or made here
 )
 
 # A page of a list starts at a key id within one of these, so it costs the same on its first and on

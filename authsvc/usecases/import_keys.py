@@ -15,7 +15,7 @@ from authsvc.domain.candidates import Candidates
 from authsvc.domain.errors import AuthsvcError, ConflictError, InvalidInputError, OverloadedError
 from authsvc.domain.hashing import PepperSet
 from authsvc.domain.importing import MAX_BATCH, ForeignKey, Import, Intake
-from authsvc.domain.keys import Revision
+from authsvc.domain.keys import Assurance, Revision
 from authsvc.ports import PRESENT, Clock, ImportBatch, ImportStore, KeyCache
 from authsvc.usecases.uninterrupted import uninterrupted
 
@@ -33,6 +33,7 @@ class Header:
     source: str
     api: str
     dry_run: bool
+    assurance: Assurance  # of digests; texts need none
     request_id: str
 
 
@@ -103,7 +104,7 @@ class ImportKeys:
             raise OverloadedError("too many imports at once")
         self._running.add(source)
         try:
-            intake = Intake(caller, api, self._candidates, self._clock.now(), self._new_id)
+            intake = Intake(caller, api, self._candidates, self._clock.now(), self._new_id, header.assurance)
             return await self._import(actor, header, intake, batches)
         finally:
             self._running.discard(source)
@@ -132,7 +133,13 @@ class ImportKeys:
     async def _settle(
         self, actor: Actor, header: Header, admitted: Sequence[tuple[ForeignKey, Import]], name: str, report: Report
     ) -> None:
-        batch = ImportBatch(source=header.source, api=header.api, keys=[key for _, key in admitted], digest=name)
+        batch = ImportBatch(
+            source=header.source,
+            api=header.api,
+            assurance=header.assurance,
+            keys=[key for _, key in admitted],
+            digest=name,
+        )
         causes = await self._stored(batch, actor, report, dry_run=header.dry_run) if admitted else ()
         for (record, _), cause in zip(admitted, causes, strict=True):
             _count(report, record, cause)

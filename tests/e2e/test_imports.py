@@ -47,6 +47,9 @@ def stored_forms(url: str) -> dict[tuple[str, str], int]:
     return {(pepper, algorithm): count for pepper, algorithm, count in rows}
 
 
+COMMAND = ("key", "import", "-", "--api", "shop", "--source", "legacy", "--assurance", "declared")
+
+
 @pytest.fixture
 def environ(tmp_path: Path, database_url: str) -> Mapping[str, str]:
     """A made home on either database, whose peppers know the old system's secret."""
@@ -60,7 +63,7 @@ def test_a_thousand_keys_of_every_form(environ: Mapping[str, str], database_url:
     """A dry run, the import, and again; each key authenticates, and is in our own form soon after."""
     with serving(environ) as service:
         file = "".join(json.dumps(record) + "\n" for record in everything())
-        command = ("key", "import", "-", "--api", "shop", "--source", "legacy", "--org", service.organization())
+        command = (*COMMAND, "--org", service.organization())
         tried = service.cli(*command, "--dry-run", stdin=file)
         before = service.allows(texts("sha256", "old_")[0])
         done = service.cli(*command, stdin=file)
@@ -93,7 +96,7 @@ def test_a_file_with_mistakes(environ: Mapping[str, str]) -> None:
     written = io.StringIO()
     csv.writer(written).writerows([columns, *rows])
     with serving(environ) as service:
-        command = ("key", "import", "-", "--format", "csv", "--api", "shop", "--source", "legacy")
+        command = (*COMMAND, "--format", "csv")
         done = service.cli(*command, "--org", service.organization(), stdin=written.getvalue())
         accepted = service.allows(old_text(1))
 
@@ -174,7 +177,7 @@ def test_a_leaked_pepper(environ: Mapping[str, str], database_url: str, tmp_path
         organization = service.organization()
         made = make_keys(service, organization, 20)
         service.cli(
-            *("key", "import", "-", "--api", "shop", "--source", "legacy", "--org", organization),
+            *(*COMMAND, "--org", organization),
             stdin=json.dumps(record),
         )
     steps = [("add", "p2"), ("promote", "p2"), ("wrap", "p1", "--yes")]

@@ -14,10 +14,11 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from authsvc.domain.administration import Key
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, EmptyScopes
 from authsvc.domain.key_text import Alphabet, Checksum, KeyTable
-from authsvc.domain.keys import KeyRecord
+from authsvc.domain.keys import Assurance
 from authsvc.usecases.import_keys import Header, ImportKeys, Received
 from tests.support.administration import ACME_ID, GLOBEX_ID, OPERATORS_ID, World, ids, shop
 from tests.support.builders import NOW, PUBLISHABLE, SECRET, key_class
@@ -34,6 +35,7 @@ CLASSES = [
     key_class(prefix="pub_", kind="publishable", imports=("sha256",), **_VISIBLE),
     key_class(prefix="end_", kind="ending", environment="test", imports=("sha256",), **_VISIBLE),
 ]
+UNSURE = 90 * 86_400_000_000  # microseconds
 ENDING = replace(SECRET, name="ending", max_lifetime=LONGEST)
 
 
@@ -50,8 +52,9 @@ def product(*, manages: bool, full: bool) -> Api:
     )
 
 
-def exceeds(key: KeyRecord, api: Api, actor: frozenset[str]) -> str:
+def exceeds(stored: Key, api: Api, actor: frozenset[str]) -> str:
     """Return in what a key goes beyond what the operator may grant; empty when in nothing."""
+    key, unknown = stored.record, stored.assurance is Assurance.UNKNOWN
     ceiling = {"secret": set(CATALOGUE), "publishable": {"things:create"}, "ending": set(CATALOGUE)}[key.kind]
     managed = MANAGING & set(key.scopes) | (MANAGING if key.full_access and api.full_access_manages_keys else set())
     wrong = {
@@ -62,6 +65,7 @@ def exceeds(key: KeyRecord, api: Api, actor: frozenset[str]) -> str:
         "managing": not managed <= actor,
         "environment": key.environment != {"ending": "test"}.get(key.kind, "live"),
         "end": key.kind == "ending" and not (key.expires_at and NOW < key.expires_at <= NOW + LONGEST),
+        "assurance": unknown and ("keys:write" in managed or not (key.expires_at and key.expires_at <= NOW + UNSURE)),
         "restrictions": key.revoked_at is not None or key.deleted_at is not None,
     }
     return ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
@@ -79,7 +83,8 @@ RECORDS = st.builds(
     scopes=st.lists(st.sampled_from(CATALOGUE), max_size=2).map(tuple)
     | st.lists(st.sampled_from((*CATALOGUE, "*", "keys:import")), max_size=3).map(tuple),
     full_access=st.sampled_from([False, False, False, True]),
-    expires_at=st.none() | st.sampled_from([NOW, NOW + 1, NOW + LONGEST, NOW + LONGEST + 1]),
+    expires_at=st.none()
+    | st.sampled_from([NOW, NOW + 1, NOW + LONGEST, NOW + LONGEST + 1, NOW + UNSURE, NOW + UNSURE + 1]),
 )
 
 
@@ -88,19 +93,20 @@ RECORDS = st.builds(
     scopes=st.frozensets(st.sampled_from(("keys:read", "keys:write")), max_size=2),
     manages=st.booleans(),
     full=st.booleans(),
+    assurance=st.sampled_from(Assurance),
 )
 def test_an_imported_key_never_exceeds_the_actor(
-    records: list[Any], scopes: frozenset[str], *, manages: bool, full: bool
+    records: list[Any], scopes: frozenset[str], *, manages: bool, full: bool, assurance: Assurance
 ) -> None:
     """Of every batch, each key that is stored lies within what its operator may grant."""
     api = product(manages=manages, full=full)
-    stored = asyncio.run(_import(api, scopes, records))
+    stored = asyncio.run(_import(api, scopes, records, assurance))
 
     event("stored" if stored else "all rejected")
     assert [""] * len(stored) == [exceeds(key, api, scopes) for key in stored]
 
 
-async def _import(api: Api, scopes: frozenset[str], records: list[Any]) -> list[KeyRecord]:
+async def _import(api: Api, scopes: frozenset[str], records: list[Any], assurance: Assurance) -> list[Key]:
     world = await World(product=api).populate()
     boundless = world.boundless()
     own = replace(boundless.record, scopes=tuple(sorted({"keys:import", *scopes})), full_access=False)
@@ -110,5 +116,6 @@ async def _import(api: Api, scopes: frozenset[str], records: list[Any]) -> list[
         yield Received(records=records, digest=b"")
 
     use = ImportKeys(world.store, world.cache, PEPPERS, world.apis, ids(), world.clock)
-    await use(caller, Header(source="legacy", api="shop", dry_run=False, request_id=""), one())
-    return [key.record for key in world.store.keys.values()]
+    header = Header(source="legacy", api="shop", dry_run=False, assurance=assurance, request_id="")
+    await use(caller, header, one())
+    return list(world.store.keys.values())

@@ -88,6 +88,7 @@ class FakeImports:
             updated_at=now,
             last_used_at=None,
             revoke_reason="",
+            assurance=key.assurance,
             successor_id=None,
             predecessor_id=None,
             etag="1",

@@ -10,6 +10,7 @@ from typing import Any
 
 from authsvc.domain.grants import Terms
 from authsvc.domain.importing import ForeignKey, Import
+from authsvc.domain.keys import Assurance
 from authsvc.ports import ImportBatch
 from tests.support.stored import digest, key_id, organization_id
 
@@ -74,6 +75,7 @@ def import_of(number: int, **changes: Any) -> Import:
         digests=(digest(number), digest(-number)),
         pepper_id="p1",
         algorithm="hmac(sha256)",
+        assurance=Assurance.DECLARED,
         organization_id=organization_id(1),
         terms=terms,
         name=f"old-{number}",
@@ -84,4 +86,4 @@ def import_of(number: int, **changes: Any) -> Import:
 
 def batch_of(*keys: Import, source: str = "legacy") -> ImportBatch:
     """Give a batch of keys."""
-    return ImportBatch(source=source, api="verifa", keys=keys, digest="d" * 64)
+    return ImportBatch(source=source, api="verifa", assurance=Assurance.DECLARED, keys=keys, digest="d" * 64)

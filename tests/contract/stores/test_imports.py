@@ -10,6 +10,7 @@ import pytest
 
 from authsvc.domain.errors import ConflictError, FailedPreconditionError
 from authsvc.domain.hashing import Digest, Pepper
+from authsvc.domain.keys import Assurance
 from authsvc.ports import PRESENT, StoredForm
 from authsvc.stores import forms
 from authsvc.stores.imports import DELETED, NO_ORGANIZATION, TAKEN
@@ -222,3 +223,14 @@ async def test_wrapping_takes_every_key_of_a_pepper(owned: SqlStore) -> None:
     assert [2, 2, 1] == done
     assert found.form == StoredForm(digest=outer.wrap(digest(2)), pepper_id="p2(p1)", algorithm="hmac(hmac)")
     assert (await owned.load([digest(6)])).record is not None
+
+
+@pytest.mark.parametrize("assurance", [None, *Assurance], ids=str)
+async def test_what_is_known_of_a_key_is_kept(owned: SqlStore, assurance: Assurance | None) -> None:
+    """Through both ways of writing; the successor of a rotation is made here, and has none."""
+    await owned.import_keys(batch_of(import_of(1, assurance=assurance)), ACTOR)
+    stored = await owned.get_key(key_id(1))
+    rotated = await owned.rotate_key(key_id(1), stored.etag, new_key(2), 0, ACTOR)
+
+    assert (assurance, None) == (stored.assurance, rotated.value.key.assurance)
+    assert assurance == rotated.value.predecessor.assurance

@@ -182,6 +182,11 @@ def test_files_are_sent_in_parts(served: Served, command: Command, monkeypatch: 
         pytest.param(("nowhere.jsonl", "--api", "shop", "--source", "a"), "nowhere.jsonl: cannot be read", id="file"),
         pytest.param(("-", "--api", "shop", "--source", "a", "--format", "xml"), "--format: jsonl or csv", id="form"),
         pytest.param(("-", "--api", "none", "--source", "a"), "header.api: one of shop", id="api"),
+        pytest.param(
+            ("-", "--api", "shop", "--source", "a", "--assurance", "sure"),
+            "--assurance: one of unknown, declared",
+            id="assurance",
+        ),
         pytest.param(("-", "--api", "shop", "--source", "A"), "header.source: 1 to 64", id="source"),
     ],
 )

@@ -10,11 +10,13 @@ import pytest
 
 from authsvc.domain import importing
 from authsvc.domain.administrator import Administrator
+from authsvc.domain.api import EmptyScopes
 from authsvc.domain.candidates import Candidates
 from authsvc.domain.errors import AuthsvcError, InvalidInputError
 from authsvc.domain.hashing import ForeignPepper, PepperSet
 from authsvc.domain.importing import Intake
 from authsvc.domain.key_text import Alphabet, Checksum, KeyTable
+from authsvc.domain.keys import Assurance
 from tests.support.administration import World, shop
 from tests.support.builders import NOW, api, key_class, kind
 from tests.support.fakes import PEPPERS
@@ -29,21 +31,35 @@ CLASS = key_class(
     imports=("sha256", "hmac-sha256:old"),
 )
 PRODUCT = shop(keys=KeyTable([key_class(), CLASS]))
+MANAGED = shop(
+    keys=PRODUCT.keys,
+    scopes=PRODUCT.scopes | dict.fromkeys(("keys:write", "keys:read"), PRODUCT.scopes["things:read"]),
+    empty_scopes=EmptyScopes.FULL_ACCESS,
+    full_access_manages_keys=True,
+)
+UNSURE = 90 * 86_400_000_000  # microseconds
 KNOWN = PepperSet(PEPPERS.current, [], foreign={"old": ForeignPepper("old", FOREIGN)})
 
 
-def intake(product: Any = PRODUCT, caller: Administrator | None = None) -> Intake:
+def intake(
+    product: Any = PRODUCT, caller: Administrator | None = None, of_digests: Assurance = Assurance.DECLARED
+) -> Intake:
     """Hold records to a product, for an operator who may do everything."""
     numbers = itertools.count(1)
     return Intake(
-        caller or World().boundless(), product, Candidates(KNOWN, [product]), NOW, lambda: f"{next(numbers):024}00"
+        caller or World().boundless(),
+        product,
+        Candidates(KNOWN, [product]),
+        NOW,
+        lambda: f"{next(numbers):024}00",
+        of_digests,
     )
 
 
-def cause(record: Any, product: Any = PRODUCT) -> str:
+def cause(record: Any, product: Any = PRODUCT, of_digests: Assurance = Assurance.DECLARED) -> str:
     """Return why a record is rejected."""
     with pytest.raises(AuthsvcError) as refused:
-        intake(product).admit(record)
+        intake(product, None, of_digests).admit(record)
     return str(refused.value)
 
 
@@ -171,6 +187,31 @@ def test_who_may_import_only_brings_no_key_that_manages() -> None:
     assert intake(product, importer).admit(foreign_key(1, scopes=("keys:read",)))
     with pytest.raises(AuthsvcError, match="scopes: keys:write is granted only by who holds it"):
         intake(product, importer).admit(foreign_key(1, scopes=("keys:write",)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param({}, "expires_at: at most 90 days after the import", id="no-end"),
+        pytest.param({"expires_at": NOW + UNSURE + 1}, "expires_at: at most 90 days after the import", id="late-end"),
+        pytest.param({"scopes": ("keys:write",)}, "scopes: not keys:write", id="managing"),
+        pytest.param({"full_access": True}, "full_access: not where it includes keys:write", id="managing-by-all"),
+    ],
+)
+def test_a_digest_of_which_nothing_is_known(changes: dict[str, Any], told: str) -> None:
+    """It may be of a text that is easy to guess: such a key ends soon and manages nothing; declared, it may."""
+    record = foreign_key(1, **{"expires_at": NOW + UNSURE, **changes})
+
+    assert told in cause(record if changes else foreign_key(1), MANAGED, Assurance.UNKNOWN)
+    assert Assurance.DECLARED is intake(MANAGED).admit(record).assurance
+
+
+def test_within_its_bounds_it_is_imported_and_marked() -> None:
+    """So that a later change is held to the same; a text that was seen needs no mark."""
+    brief = foreign_key(1, expires_at=NOW + UNSURE, scopes=("things:read",))
+
+    assert Assurance.UNKNOWN is intake(MANAGED, None, Assurance.UNKNOWN).admit(brief).assurance
+    assert intake(MANAGED, None, Assurance.UNKNOWN).admit(foreign_key(2, "", scopes=("keys:write",))).assurance is None
 
 
 def _with_scopes(administrator: Administrator, scopes: tuple[str, ...]) -> Any:

@@ -12,6 +12,7 @@ from authsvc.domain.api import Api, EmptyScopes, OriginPolicy
 from authsvc.domain.errors import FailedPreconditionError, InvalidInputError
 from authsvc.domain.grants import terms_of
 from authsvc.domain.inputs import WantedNetworks
+from authsvc.domain.keys import Assurance
 from authsvc.domain.updating import KEY_FIELDS, Update, update_of
 from tests.support.administration import shop, wanted
 from tests.support.builders import NOW, PUBLISHABLE, SECRET, record
@@ -157,3 +158,28 @@ def test_a_kind_that_is_gone_changes_no_more() -> None:
     """Nobody knows what its keys may have."""
     with pytest.raises(FailedPreconditionError):
         updated(key(kind="legacy"), name="new")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        pytest.param({"expires_at": None}, "expires_at: at most 90 days after the import", id="no-end"),
+        pytest.param({"expires_at": BORN + 90 * DAY + 1}, "expires_at: at most 90 days", id="late-end"),
+        pytest.param({"scopes": ("keys:write",)}, "scopes: not keys:write", id="managing"),
+        pytest.param({"full_access": True}, "full_access: not where it includes", id="managing-by-all"),
+    ],
+)
+def test_a_digest_of_which_nothing_is_known_stays_within_its_bounds(asked: dict[str, Any], told: str) -> None:
+    """What an import may not bring, a later change does not; of a key that was declared it may."""
+    scopes = shop().scopes
+    managed = shop(
+        scopes=scopes | {"keys:write": scopes["things:read"]},
+        empty_scopes=EmptyScopes.FULL_ACCESS,
+        full_access_manages_keys=True,
+    )
+    unknown = replace(key(expires_at=BORN + 90 * DAY), assurance=Assurance.UNKNOWN)
+
+    with pytest.raises(InvalidInputError, match=told):
+        updated(unknown, managed, **asked)
+    assert updated(replace(unknown, assurance=Assurance.DECLARED), managed, **asked)
+    assert updated(unknown, managed, expires_at=BORN + 90 * DAY, scopes=("things:read",), name="new")

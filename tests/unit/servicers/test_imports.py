@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from authsvc_client.v1.key_pb2 import Key
+from authsvc_client.v1.key_pb2 import KEY_ASSURANCE_DECLARED, KEY_ASSURANCE_UNSPECIFIED, Key
 from authsvc_client.v1.key_service_pb2 import (
     ImportBatch,
     ImportHeader,
@@ -35,7 +35,7 @@ TIMEOUT = 20.0
 CLASS = key_class(
     prefix="old_", alphabet=Alphabet.VISIBLE, min_length=8, max_length=64, checksum=Checksum.NONE, imports=("sha256",)
 )
-HEADER = ImportKeysRequest(header=ImportHeader(source="legacy", api="shop"))
+HEADER = ImportKeysRequest(header=ImportHeader(source="legacy", api="shop", assurance=KEY_ASSURANCE_DECLARED))
 
 
 @pytest_asyncio.fixture
@@ -197,3 +197,23 @@ async def test_an_import_again(admin: AdminServer) -> None:
 
     assert (1, 0, 1, "") == (first.imported, second.imported, second.already_present, second.revision)
     assert first.digest == second.digest
+
+
+async def test_what_is_not_said_of_digests_is_not_known(admin: AdminServer) -> None:
+    """Then a key without an end is rejected; a value from the future is refused; what was said is told."""
+    acme = await admin.organization("acme")
+    batch = ImportKeysRequest(batch=ImportBatch(records=[record(1, acme)]))
+
+    def header(assurance: Any) -> ImportKeysRequest:
+        return ImportKeysRequest(header=ImportHeader(source="legacy", api="shop", assurance=assurance))
+
+    silent = await send(admin, header(KEY_ASSURANCE_UNSPECIFIED), batch)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await send(admin, header(99), batch)
+    await send(admin, HEADER, batch)
+    where = ListKeysRequest(filter=KeyFilter(organization_id=acme))
+    (key,) = (await admin.call(admin.keys.ListKeys, where)).keys
+
+    assert [1] == [told.line for told in silent.rejected if told.cause.startswith("expires_at: at most 90 days")]
+    assert grpc.StatusCode.INVALID_ARGUMENT is raised.value.code()
+    assert KEY_ASSURANCE_DECLARED == key.assurance

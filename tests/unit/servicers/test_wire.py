@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from authsvc.domain.administration import Key, Organization, OrganizationStatus
 from authsvc.domain.errors import InvalidInputError
 from authsvc.domain.inputs import WantedNetworks
+from authsvc.domain.keys import Assurance
 from authsvc.domain.lifecycle import KeyStatus
 from authsvc.domain.network import parse_network
 from authsvc.domain.origins import parse_pattern
@@ -260,4 +261,5 @@ def key(**changes: object) -> Key:
         etag="1",
         import_source="old",
         external_id="1",
+        assurance=Assurance.UNKNOWN,
     )

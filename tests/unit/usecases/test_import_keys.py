@@ -11,6 +11,7 @@ import pytest
 from authsvc.domain.errors import ConflictError, InvalidInputError, OverloadedError, UnavailableError
 from authsvc.domain.importing import ForeignKey
 from authsvc.domain.key_text import Alphabet, Checksum, KeyTable
+from authsvc.domain.keys import Assurance
 from authsvc.ports import ABSENT
 from authsvc.usecases import import_keys
 from authsvc.usecases.import_keys import Header, ImportKeys, Received
@@ -38,7 +39,16 @@ def importer(world: World) -> ImportKeys:
 
 def header(**changes: Any) -> Header:
     """Say what holds for an import."""
-    return Header(**{"source": "legacy", "api": "shop", "dry_run": False, "request_id": "", **changes})
+    return Header(
+        **{
+            "source": "legacy",
+            "api": "shop",
+            "dry_run": False,
+            "assurance": Assurance.DECLARED,
+            "request_id": "",
+            **changes,
+        }
+    )
 
 
 def acme(number: int, **changes: Any) -> ForeignKey:

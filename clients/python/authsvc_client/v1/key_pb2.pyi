@@ -61,6 +61,30 @@ KEY_STATUS_ROTATING: KeyStatus.ValueType  # 6
 """Works until `grace_ends_at`: it has been rotated and its successor works too."""
 Global___KeyStatus: _TypeAlias = KeyStatus  # noqa: Y015
 
+class _KeyAssurance:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyAssuranceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyAssurance.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_ASSURANCE_UNSPECIFIED: _KeyAssurance.ValueType  # 0
+    """Of a key: its text was made here, or seen when it was imported. Of an import: the same as UNKNOWN."""
+    KEY_ASSURANCE_UNKNOWN: _KeyAssurance.ValueType  # 1
+    """Nothing. Such a key ends at most 90 days after its import, and does not hold `keys:write`."""
+    KEY_ASSURANCE_DECLARED: _KeyAssurance.ValueType  # 2
+    """The importer declared that texts were drawn at random, each from at least 128 bits."""
+
+class KeyAssurance(_KeyAssurance, metaclass=_KeyAssuranceEnumTypeWrapper):
+    """What is known of the text behind an imported digest, which nobody here has seen: how hard it is to guess."""
+
+KEY_ASSURANCE_UNSPECIFIED: KeyAssurance.ValueType  # 0
+"""Of a key: its text was made here, or seen when it was imported. Of an import: the same as UNKNOWN."""
+KEY_ASSURANCE_UNKNOWN: KeyAssurance.ValueType  # 1
+"""Nothing. Such a key ends at most 90 days after its import, and does not hold `keys:write`."""
+KEY_ASSURANCE_DECLARED: KeyAssurance.ValueType  # 2
+"""The importer declared that texts were drawn at random, each from at least 128 bits."""
+Global___KeyAssurance: _TypeAlias = KeyAssurance  # noqa: Y015
+
 @_typing.final
 class Key(_message.Message):
     """A key without its text, which is shown once by CreateKey or RotateKey and never again."""
@@ -117,6 +141,7 @@ class Key(_message.Message):
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     LAST_USED_ADDRESS_FIELD_NUMBER: _builtins.int
     LAST_USED_AGENT_FIELD_NUMBER: _builtins.int
+    ASSURANCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`key_` and a 26-character ULID. Set by the service."""
     api: _builtins.str
@@ -155,6 +180,8 @@ class Key(_message.Message):
     """That client by its User-Agent: `browser`, `curl`, `python`, `go`, `node`, `java` or `other`. Empty: never used, or
     not told.
     """
+    assurance: Global___KeyAssurance.ValueType
+    """What was declared of it when it was imported as a digest. A rotation's successor has none."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes the key holds, sorted; at most 64 of at most 64 bytes."""
@@ -241,10 +268,11 @@ class Key(_message.Message):
         external_id: _builtins.str = ...,
         last_used_address: _builtins.str = ...,
         last_used_agent: _builtins.str = ...,
+        assurance: Global___KeyAssurance.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "grace_ends_at", b"grace_ends_at", "last_used_at", b"last_used_at", "networks", b"networks", "not_before", b"not_before", "origins", b"origins", "revoked_at", b"revoked_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "created_at", b"created_at", "created_by", b"created_by", "environment", b"environment", "etag", b"etag", "expires_at", b"expires_at", "external_id", b"external_id", "full_access", b"full_access", "grace_ends_at", b"grace_ends_at", "hint", b"hint", "id", b"id", "import_source", b"import_source", "kind", b"kind", "last_used_address", b"last_used_address", "last_used_agent", b"last_used_agent", "last_used_at", b"last_used_at", "metadata", b"metadata", "name", b"name", "networks", b"networks", "not_before", b"not_before", "organization_id", b"organization_id", "origins", b"origins", "predecessor_id", b"predecessor_id", "rate_limits", b"rate_limits", "revoke_reason", b"revoke_reason", "revoked_at", b"revoked_at", "scopes", b"scopes", "status", b"status", "successor_id", b"successor_id", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "assurance", b"assurance", "created_at", b"created_at", "created_by", b"created_by", "environment", b"environment", "etag", b"etag", "expires_at", b"expires_at", "external_id", b"external_id", "full_access", b"full_access", "grace_ends_at", b"grace_ends_at", "hint", b"hint", "id", b"id", "import_source", b"import_source", "kind", b"kind", "last_used_address", b"last_used_address", "last_used_agent", b"last_used_agent", "last_used_at", b"last_used_at", "metadata", b"metadata", "name", b"name", "networks", b"networks", "not_before", b"not_before", "organization_id", b"organization_id", "origins", b"origins", "predecessor_id", b"predecessor_id", "rate_limits", b"rate_limits", "revoke_reason", b"revoke_reason", "revoked_at", b"revoked_at", "scopes", b"scopes", "status", b"status", "successor_id", b"successor_id", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -790,6 +790,7 @@ class ImportHeader(_message.Message):
     API_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ASSURANCE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Name of the system the keys come from; 1 to 64 bytes of `[a-z0-9_.-]`. With `external_id` it identifies a record."""
     api: _builtins.str
@@ -798,6 +799,8 @@ class ImportHeader(_message.Message):
     """Check everything and count, write nothing."""
     request_id: _builtins.str
     """Named in the audit trail; at most 64 bytes of visible ASCII. A repeated import is safe by its records alone."""
+    assurance: _key_pb2.KeyAssurance.ValueType
+    """What is known of the texts behind digests; unset: nothing. Records with a `secret` need none."""
     def __init__(
         self,
         *,
@@ -805,10 +808,11 @@ class ImportHeader(_message.Message):
         api: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        assurance: _key_pb2.KeyAssurance.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "dry_run", b"dry_run", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "assurance", b"assurance", "dry_run", b"dry_run", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
