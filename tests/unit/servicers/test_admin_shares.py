@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from authsvc.servicers.shares import LIMITS
 from authsvc.stores.sql import SqlStore
 from tests.support.admin_server import TIMEOUT, AdminServer, bearer, running_administration
 from tests.support.fakes import PEPPERS
+from tests.support.http2 import END_STREAM, INITIAL_WINDOW, PREFACE, Connection, Kind, call, setting, streams
 
 FLOOD = 150  # calls at once; more than the whole has places
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -183,6 +185,30 @@ async def test_callers_who_are_not_known_yet_stand_before_no_operator(
     assert await asyncio.gather(*calls) == [grpc.StatusCode.OK] * 2
 
 
+def ask_and_take_nothing(connection: Connection, key: str) -> int:
+    """Begin many lists whose answers find closed windows; return how many are refused, for that takes no window."""
+    assert connection.send(*(_list(stream, key) for stream in streams(FLOOD)))
+    ended = (heard for heard in connection.frames() if heard.kind == Kind.HEADERS and heard.flags & END_STREAM)
+    return sum(1 for _ in itertools.islice(ended, FLOOD - LIMITS["organization"]))
+
+
+async def test_who_takes_no_answers_keeps_the_places(admin: AdminServer) -> None:
+    """Its calls are not over: they stay within its share, and do not use up what grpcio lets anybody begin."""
+    made = await admin.key(await admin.organization("acme"), "keys:read")
+    closed = PREFACE + setting(INITIAL_WINDOW, 0)
+    with Connection(admin.address, closed) as one, Connection(admin.address, closed) as other:
+        ended = await asyncio.to_thread(ask_and_take_nothing, one, made.secret)
+        assert await asyncio.to_thread(other.send, *(_list(n, made.secret) for n in streams(FLOOD)))
+        told = [
+            await outcome(admin.call(admin.keys.ListKeys, ListKeysRequest(), made.secret)),
+            await operators_call(admin),
+        ]
+
+    assert ended == FLOOD - LIMITS["organization"]
+    assert told == [EXHAUSTED, grpc.StatusCode.OK]
+    await all_free(admin)
+
+
 async def test_places_are_free_again_however_a_call_ends(admin: AdminServer, held: Held) -> None:
     """Answered, refused, cancelled by its caller or out of time."""
     made = await admin.key(await admin.organization("acme"), "keys:read")
@@ -196,9 +222,16 @@ async def test_places_are_free_again_however_a_call_ends(admin: AdminServer, hel
     given_up.cancel()
     held.let_go()
 
-    shares = admin.services.access.shares
+    await all_free(admin)
+
+
+async def all_free(admin: AdminServer) -> None:
+    """Wait until no call has a place; each is given back a moment after its answer."""
     async with asyncio.timeout(TIMEOUT):
-        while shares._taken:
-            await operators_call(admin)  # its own place is given back after its answer: asked until it is seen so
+        while admin.services.access.shares._taken:
+            await operators_call(admin)
             await asyncio.sleep(0)
-    assert shares.taken("all") == 0
+
+
+def _list(stream: int, key: str) -> bytes:
+    return call(stream, "/authsvc.v1.KeyService/ListKeys", b"", ("authorization", f"Bearer {key}"))
