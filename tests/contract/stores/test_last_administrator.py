@@ -24,7 +24,7 @@ from tests.support.administration import shop, wanted
 from tests.support.fakes import FakeClock, FakeStore, cache_over
 from tests.support.stored import ACTOR, key_id, new_key, new_organization, update
 
-ROUNDS = 20
+ROUNDS = 15
 
 End = Callable[["Scene", Administrator, str], Awaitable[Any]]
 
