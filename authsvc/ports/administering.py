@@ -193,6 +193,10 @@ class Registry(Protocol):
     current one, and an empty one is whichever is current. A change whose actor has a request id is noted
     under it, in its transaction; one that is noted already raises `AlreadyExistsError`. What changes nothing
     is not noted: it may be repeated anyway.
+
+    What may end an administrator is told which `others` stay: at least one of them must still be of the
+    version that was read, else nothing is changed and `AdministratorsChangedError` is raised. None asks
+    for nobody.
     """
 
     async def recall(self, actor: Actor) -> Recalled | None:
@@ -252,7 +256,7 @@ class Registry(Protocol):
         """Revoke a key; revoking it again keeps the first instant and reason and changes nothing."""
 
     async def revoke_keys(
-        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = ""
+        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
 
@@ -262,7 +266,9 @@ class Registry(Protocol):
     async def count_keys(self, where: KeyFilter) -> int:
         """Return how many keys a filter selects."""
 
-    async def bulk_revoke_keys(self, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+    async def bulk_revoke_keys(
+        self, ending: Sequence[Key], reason: str, actor: Actor, *, others: Sequence[Key] | None = None
+    ) -> Changed[int]:
         """Revoke keys at one position, with one event; `ConflictError` when any is revoked or deleted meanwhile."""
 
     async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
@@ -271,11 +277,15 @@ class Registry(Protocol):
     async def position(self) -> Revision:
         """Return the end of the change log."""
 
-    async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
+    async def update_key(
+        self, key_id: str, etag: str, update: Update, actor: Actor, *, others: Sequence[Key] | None = None
+    ) -> Changed[Key]:
         """Change a key that is neither revoked nor deleted."""
 
     async def rotate_key(self, key_id: str, etag: str, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
         """Store a successor and let the key work for the grace, which never lengthens an earlier one."""
 
-    async def delete_key(self, key_id: str, reason: str, actor: Actor, *, etag: str = "") -> Changed[Key]:
+    async def delete_key(
+        self, key_id: str, reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+    ) -> Changed[Key]:
         """Hide a key, which then works no longer; the record remains."""

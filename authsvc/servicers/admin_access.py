@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -35,12 +36,12 @@ from authsvc.domain.grants import terms_of
 from authsvc.ports import Refusal
 from authsvc.servicers import faults
 from authsvc.servicers.peer import address_of
+from authsvc.servicers.shares import Place, Shares
 from authsvc.telemetry import AuditCounters
 from authsvc.usecases.administer import Administer, RefusedKeyError
 
 _LOG = logging.getLogger(__name__)
 
-MAX_IN_FLIGHT = 64
 LONGEST = 10.0  # seconds
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -122,7 +123,7 @@ class AdminAccess(grpc.aio.ServerInterceptor):
         self._counters = counters
         self._note = note
         self._admits = admits
-        self._in_flight = 0
+        self.shares = Shares(secrets.token_bytes(32))
 
     async def intercept_service(
         self,
@@ -177,21 +178,40 @@ class AdminAccess(grpc.aio.ServerInterceptor):
         await call.context.abort(code, text)
 
     async def _admitted(self, call: _Call) -> Any:  # noqa: ANN401 - any message
-        if self._in_flight >= MAX_IN_FLIGHT:
-            raise OverloadedError("too many administrative calls at once")
-        self._in_flight += 1
+        self._check_peer(call)
+        try:
+            administrator = await self._known(call, self._enter(call))
+        except OverloadedError as error:
+            _log_refusal(call.method, address_of(call.context.peer()) or "", "", error)
+            raise
+        try:
+            permit(administrator, ACCESS.get(call.method))
+            return await self._serve(call, administrator)
+        except RefusedKeyError:  # in the midst of a stream: noted where it was found out
+            raise
+        except _REFUSALS as error:
+            self._refuse(call, administrator, error)
+            raise
+
+    def _enter(self, call: _Call) -> Place:
+        credential = find_key(_CREDENTIAL, _headers(call.context))
+        place = self.shares.enter(credential, address_of(call.context.peer()) or "")
+
+        def leave(_: Context) -> None:
+            place.leave()
+
+        # Not when it is answered: who takes no answers would begin calls until grpcio's own bound refuses everybody.
+        call.context.add_done_callback(leave)  # type: ignore[arg-type]  # the stub's class stands for a callable
+        return place
+
+    async def _known(self, call: _Call, place: Place) -> Administrator:
         try:
             administrator = await self._authenticate(call)
-            try:
-                permit(administrator, ACCESS.get(call.method))
-                return await self._serve(call, administrator)
-            except RefusedKeyError:  # in the midst of a stream: noted where it was found out
-                raise
-            except _REFUSALS as error:
-                self._refuse(call, administrator, error)
-                raise
-        finally:
-            self._in_flight -= 1
+        except UnauthenticatedError:
+            place.unknown()
+            raise
+        place.known(administrator)
+        return administrator
 
     async def _serve(self, call: _Call, administrator: Administrator) -> Any:  # noqa: ANN401 - any message
         _CALLER.set(administrator)
@@ -206,10 +226,13 @@ class AdminAccess(grpc.aio.ServerInterceptor):
         if terms_of(administrator.record) != terms_of(caller().record):
             raise PermissionDeniedError("the key has changed since the call began: begin anew")
 
-    async def _authenticate(self, call: _Call) -> Administrator:
-        address = address_of(call.context.peer())
+    def _check_peer(self, call: _Call) -> None:
         if self._admits is not None and not self._admits(call.context):
             raise PermissionDeniedError("this peer may not call this service")
+
+    async def _authenticate(self, call: _Call) -> Administrator:
+        self._check_peer(call)
+        address = address_of(call.context.peer())
         try:
             return await self._administer(find_key(_CREDENTIAL, _headers(call.context)), address)
         except RefusedKeyError as error:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from sqlalchemy import func, select, update
 
 from authsvc.domain.administration import Actor, Changed, Key
-from authsvc.domain.errors import ConflictError, UnavailableError
+from authsvc.domain.errors import AdministratorsChangedError, ConflictError, UnavailableError
 from authsvc.ports import KeyFilter
 from authsvc.stores import audit, queries, rows
 from authsvc.stores.database import Database
 from authsvc.stores.filters import conditions
 from authsvc.stores.mutations import key_target
+from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys
 from authsvc.stores.trail import Event
 
@@ -32,7 +33,9 @@ async def count(database: Database, where: KeyFilter) -> int:
     return number
 
 
-async def revoke(database: Database, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+async def revoke(
+    database: Database, ending: Sequence[Key], reason: str, actor: Actor, others: Sequence[Key] | None
+) -> Changed[int]:
     """Revoke keys that are neither revoked nor deleted, all of them or none; one event tells of them all."""
     ids = sorted(key.record.id for key in ending)
     owners = {key.record.id: key.record.organization_id for key in ending}
@@ -40,6 +43,7 @@ async def revoke(database: Database, ending: Sequence[Key], reason: str, actor: 
         effect = (
             update(keys)
             .where(keys.c.id.in_(ids), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
+            .where(*one_stays(others))
             .values(revoked_at=change.now, revoke_reason=reason, updated_at=change.now, version=keys.c.version + 1)
             .returning(keys.c.id)
         )
@@ -56,6 +60,8 @@ async def revoke(database: Database, ending: Sequence[Key], reason: str, actor: 
         targets = [key_target({"id": id_, "organization_id": owners[id_]}) for id_ in ids]
         touched = await change.write(effect, (event,), targets, about=str(change.audit_seq))
         if len(touched) != len(ids):
+            if others is not None and not touched:
+                raise AdministratorsChangedError(GONE)
             raise ConflictError("some of the keys were revoked or deleted meanwhile")
         return Changed(value=len(ids), revision=change.revision)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, exists, insert, or_, select, update
@@ -24,6 +24,7 @@ from authsvc.stores.mutations import (
     key_event,
     key_target,
     key_values,
+    lost,
     one,
     organization,
     organization_target,
@@ -32,6 +33,7 @@ from authsvc.stores.mutations import (
     stale,
     write,
 )
+from authsvc.stores.staying import one_stays
 from authsvc.stores.tables import change_head, idempotency, keys, organizations
 from authsvc.stores.trail import Event
 
@@ -70,7 +72,9 @@ async def recall(database: Database, actor: Actor) -> Recalled | None:
     return None
 
 
-async def update_key(database: Database, key_id: str, etag: str, new: Update, actor: Actor) -> Changed[Key]:
+async def update_key(
+    database: Database, key_id: str, etag: str, new: Update, actor: Actor, others: Sequence[Key] | None
+) -> Changed[Key]:
     """Change a key of the version that is meant; the trail tells the columns that differ."""
     found = await _key(database, key_id, etag)
     if found["revoked_at"] is not None:
@@ -84,6 +88,7 @@ async def update_key(database: Database, key_id: str, etag: str, new: Update, ac
             effect = (
                 update(keys)
                 .where(keys.c.id == key_id, keys.c.version == found["version"], keys.c.deleted_at.is_(None))
+                .where(*one_stays(others))
                 .values(**values, updated_at=change.now, version=keys.c.version + 1)
                 .returning(*queries.written_key(key_id, found["organization_id"]))
             )
@@ -92,7 +97,7 @@ async def update_key(database: Database, key_id: str, etag: str, new: Update, ac
             )
             return Changed(value=rows.key(row), revision=change.revision)
     except NothingTouchedError:
-        raise stale(await _key(database, key_id)) from None
+        raise lost(await _key(database, key_id), str(found["version"]), others) from None
 
 
 async def rotate_key(
@@ -107,7 +112,9 @@ async def rotate_key(
         raise stale(await _key(database, key_id)) from None
 
 
-async def delete_key(database: Database, key_id: str, reason: str, actor: Actor, etag: str) -> Changed[Key]:
+async def delete_key(
+    database: Database, key_id: str, reason: str, actor: Actor, etag: str, others: Sequence[Key] | None
+) -> Changed[Key]:
     """Hide a key and end it."""
     found = await _key(database, key_id, etag)
     try:
@@ -115,6 +122,7 @@ async def delete_key(database: Database, key_id: str, reason: str, actor: Actor,
             effect = (
                 update(keys)
                 .where(keys.c.id == key_id, keys.c.deleted_at.is_(None), *same_version(keys, found, etag))
+                .where(*one_stays(others))
                 .values(deleted_at=change.now, updated_at=change.now, version=keys.c.version + 1)
                 .returning(*queries.written_key(key_id, found["organization_id"]))
             )
@@ -123,7 +131,7 @@ async def delete_key(database: Database, key_id: str, reason: str, actor: Actor,
             row = await write(change, effect, event, key_target(found))
             return Changed(value=rows.key(row), revision=change.revision)
     except NothingTouchedError:
-        raise stale(await _key(database, key_id)) from None
+        raise lost(await _key(database, key_id), etag, others) from None
 
 
 async def update_organization(

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus
 from authsvc.domain.errors import (
+    AdministratorsChangedError,
     AlreadyExistsError,
     ConflictError,
     FailedPreconditionError,
@@ -28,6 +29,7 @@ from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
 from authsvc.stores.database import Change, Database, Effect, Target
 from authsvc.stores.faults import is_orphan, is_taken
+from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys, organizations
 from authsvc.stores.trail import Event
 
@@ -123,7 +125,12 @@ async def create_key(database: Database, new: NewKey, actor: Actor, action: str,
 
 
 async def revoke_keys(
-    database: Database, key_ids: Sequence[str], reason: str, actor: Actor, etag: str
+    database: Database,
+    key_ids: Sequence[str],
+    reason: str,
+    actor: Actor,
+    etag: str,
+    others: Sequence[Key] | None,
 ) -> Changed[tuple[Key, ...]]:
     """Revoke keys at one position; those that are revoked stay as they are."""
     for _ in range(ATTEMPTS):
@@ -132,7 +139,9 @@ async def revoke_keys(
         if all(row["revoked_at"] is not None for row in found):
             return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
         with suppress(NothingTouchedError):  # somebody else revoked or deleted one of them meanwhile
-            return await _revoke(database, found, reason, actor, etag)
+            return await _revoke(database, found, reason, actor, etag, others)
+        if others is not None:  # or of those who were to stay; who they are now is not for us to say
+            raise AdministratorsChangedError(GONE)
     # A live key is never reported as revoked.
     raise UnavailableError("the key could not be revoked; try again")
 
@@ -158,6 +167,13 @@ def check_etag(found: RowMapping, etag: str) -> None:
         raise stale(found)
 
 
+def lost(found: RowMapping, etag: str, others: Sequence[Key] | None) -> ConflictError:
+    """Say what a change of a key that is still there has lost to: another change of it, or of those who stay."""
+    if others is not None and etag in ("", str(found["version"])):
+        return AdministratorsChangedError(GONE)
+    return stale(found)
+
+
 def stale(found: RowMapping) -> ConflictError:
     """Say that something is not what it was when it was read."""
     return ConflictError(f"it has changed since it was read: its etag is now {found['version']}")
@@ -177,7 +193,12 @@ def same_version(table: Table, found: RowMapping, etag: str) -> tuple[ColumnElem
 
 
 async def _revoke(
-    database: Database, found: Sequence[RowMapping], reason: str, actor: Actor, etag: str
+    database: Database,
+    found: Sequence[RowMapping],
+    reason: str,
+    actor: Actor,
+    etag: str,
+    others: Sequence[Key] | None,
 ) -> Changed[tuple[Key, ...]]:
     living = {row["id"]: row for row in found if row["revoked_at"] is None}
     async with database.change(actor, events=len(living)) as change:
@@ -185,6 +206,7 @@ async def _revoke(
             update(keys)
             .where(keys.c.id.in_(living), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
             .where(*(or_(keys.c.id != found[0]["id"], same) for same in same_version(keys, found[0], etag)))
+            .where(*one_stays(others))
             .values(revoked_at=change.now, revoke_reason=reason, updated_at=change.now, version=keys.c.version + 1)
             .returning(*queries.KEY)
         )

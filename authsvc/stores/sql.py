@@ -157,10 +157,10 @@ class SqlStore:
         return Changed(value=changed.value[0], revision=changed.revision)
 
     async def revoke_keys(
-        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = ""
+        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
-        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag))
+        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag, others))
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
         """Return those of the keys that are there and not deleted."""
@@ -170,9 +170,11 @@ class SqlStore:
         """Return how many keys a filter selects."""
         return await self.database.run(bulk.count(self.database, where))
 
-    async def bulk_revoke_keys(self, ending: Sequence[Key], reason: str, actor: Actor) -> Changed[int]:
+    async def bulk_revoke_keys(
+        self, ending: Sequence[Key], reason: str, actor: Actor, *, others: Sequence[Key] | None = None
+    ) -> Changed[int]:
         """Revoke keys at one position, with one event; `ConflictError` when any is revoked or deleted meanwhile."""
-        return await self.database.run(bulk.revoke(self.database, ending, reason, actor))
+        return await self.database.run(bulk.revoke(self.database, ending, reason, actor, others))
 
     async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
         """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
@@ -182,17 +184,21 @@ class SqlStore:
         """Return the end of the change log."""
         return (await self.head()).revision
 
-    async def update_key(self, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
+    async def update_key(
+        self, key_id: str, etag: str, update: Update, actor: Actor, *, others: Sequence[Key] | None = None
+    ) -> Changed[Key]:
         """Change a key that is neither revoked nor deleted."""
-        return await self.database.run(changes.update_key(self.database, key_id, etag, update, actor))
+        return await self.database.run(changes.update_key(self.database, key_id, etag, update, actor, others))
 
     async def rotate_key(self, key_id: str, etag: str, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
         """Store a successor and let the key work for the grace, which never lengthens an earlier one."""
         return await self.database.run(changes.rotate_key(self.database, key_id, etag, new, grace, actor))
 
-    async def delete_key(self, key_id: str, reason: str, actor: Actor, *, etag: str = "") -> Changed[Key]:
+    async def delete_key(
+        self, key_id: str, reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+    ) -> Changed[Key]:
         """Hide a key, which then works no longer; the record remains."""
-        return await self.database.run(changes.delete_key(self.database, key_id, reason, actor, etag))
+        return await self.database.run(changes.delete_key(self.database, key_id, reason, actor, etag, others))
 
     async def recall(self, actor: Actor) -> Recalled | None:
         """Return what the actor did under this request id in the last 24 hours."""

@@ -53,6 +53,7 @@ class _Found:
     ending: tuple[Key, ...]
     dead: int
     living: int
+    others: tuple[Key, ...] | None = None  # administrators of whom one has to stay
 
 
 class BulkRevokeKeys:
@@ -89,7 +90,7 @@ class BulkRevokeKeys:
     async def _revoke(self, found: _Found, request: BulkRevocation, actor: Actor) -> BulkRevoked:
         if not found.ending:
             return _told(found, (await self._registry.position()))
-        changed = await self._registry.bulk_revoke_keys(found.ending, request.reason, actor)
+        changed = await self._registry.bulk_revoke_keys(found.ending, request.reason, actor, others=found.others)
         self._keys.invalidate(changed.revision, *_ids(found.ending))
         return _told(found, changed.revision)
 
@@ -99,9 +100,7 @@ class BulkRevokeKeys:
         )
         if request.expected_count not in (None, found.living):
             raise FailedPreconditionError(f"{found.living} keys match and live, {request.expected_count} were expected")
-        if not request.force:
-            await self._last.keep(*found.ending)
-        return found
+        return found if request.force else replace(found, others=await self._last.keep(*found.ending))
 
     async def _named(self, caller: Administrator, key_ids: Sequence[str]) -> _Found:
         wanted = set(key_ids)

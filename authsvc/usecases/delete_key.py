@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authsvc.domain import inputs
@@ -50,11 +51,13 @@ class DeleteKey:
 
     async def _work(self, caller: Administrator, request: Deletion, actor: Actor) -> Changed[Key]:
         key = await self._get(caller, request.key_id, request.etag)
-        if not request.force:
-            await self._last.keep(key)
-        return await uninterrupted(self._delete(key.record.id, request, actor))
 
-    async def _delete(self, key_id: str, request: Deletion, actor: Actor) -> Changed[Key]:
-        changed = await self._registry.delete_key(key_id, request.reason, actor, etag=request.etag)
+        async def store(others: Sequence[Key] | None) -> Changed[Key]:
+            return await uninterrupted(self._delete(key.record.id, request, actor, others))
+
+        return await (store(None) if request.force else self._last.keeping((key,), store))
+
+    async def _delete(self, key_id: str, request: Deletion, actor: Actor, others: Sequence[Key] | None) -> Changed[Key]:
+        changed = await self._registry.delete_key(key_id, request.reason, actor, etag=request.etag, others=others)
         self._keys.invalidate(changed.revision, key_id)
         return changed

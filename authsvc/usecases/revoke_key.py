@@ -69,9 +69,12 @@ class RevokeKey:
     async def _work(self, caller: Administrator, request: Revocation, actor: Actor) -> Revoked:
         key = await self._get(caller, request.key_id, request.etag)
         successor = await self._successor(key) if request.include_successor else None
-        if not request.force:
-            await self._last.keep(key, *(() if successor is None else (successor,)))
-        return await uninterrupted(self._revoke(_ids(key, successor), request, actor))
+        ending = (key,) if successor is None else (key, successor)
+
+        async def store(others: Sequence[Key] | None) -> Revoked:
+            return await uninterrupted(self._revoke(_ids(key, successor), request, actor, others))
+
+        return await (store(None) if request.force else self._last.keeping(ending, store))
 
     async def _successor(self, key: Key) -> Key | None:
         if key.successor_id is None:
@@ -81,8 +84,10 @@ class RevokeKey:
         except NotFoundError:  # deleted: it is dead already
             return None
 
-    async def _revoke(self, ids: Sequence[str], request: Revocation, actor: Actor) -> Revoked:
-        changed = await self._registry.revoke_keys(ids, request.reason, actor, etag=request.etag)
+    async def _revoke(
+        self, ids: Sequence[str], request: Revocation, actor: Actor, others: Sequence[Key] | None
+    ) -> Revoked:
+        changed = await self._registry.revoke_keys(ids, request.reason, actor, etag=request.etag, others=others)
         self._keys.invalidate(changed.revision, *ids)
         key, *others = changed.value
         return Revoked(changed=Changed(value=key, revision=changed.revision), successor=others[0] if others else None)

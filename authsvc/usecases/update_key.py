@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from authsvc.domain import inputs
@@ -73,14 +74,16 @@ class UpdateKey:
             raise FailedPreconditionError("the key is revoked")
         update = update_of(key, request.fields, request.wanted, api, self._clock.now())
         check_reach(caller, api, update.terms)
-        if not self._last.administers(_changed(key.record, update)):
-            await self._last.keep(key)
         return update
 
     async def _store(self, key: Key, update: Update, actor: Actor) -> Changed[Key]:
-        changed = await self._registry.update_key(key.record.id, key.etag, update, actor)
-        self._keys.invalidate(changed.revision, key.record.id)
-        return changed
+        async def store(others: Sequence[Key] | None) -> Changed[Key]:
+            changed = await self._registry.update_key(key.record.id, key.etag, update, actor, others=others)
+            self._keys.invalidate(changed.revision, key.record.id)
+            return changed
+
+        stays = self._last.administers(_changed(key.record, update))
+        return await (store(None) if stays else self._last.keeping((key,), store))
 
 
 def _changed(record: KeyRecord, update: Update) -> KeyRecord:

@@ -10,6 +10,7 @@ from authsvc.config import admin_api
 from authsvc.domain.inputs import MAX_REQUEST_ID_LENGTH
 from authsvc.domain.usage import DAY
 from authsvc.servicers.admin_access import ACCESS
+from authsvc.servicers.shares import LIMITS
 from authsvc.stores import audit
 from authsvc.stores.database import REMEMBERED
 from authsvc.usecases.bulk_revoke_keys import MOST
@@ -41,6 +42,19 @@ def test_numbers_are_those_of_the_code() -> None:
     )
     assert "more often than ten times, and then ten times a minute, the rest is one event a minute" in words(PAGE)
     assert "a thousand at a time" in words(PAGE)
+
+
+def test_the_shares_are_those_of_the_code() -> None:
+    """How many administrative calls there may be at once, of whom."""
+    page = words(PAGE)
+    for of, bound in (
+        ("everybody whose key is known", "all"),
+        ("one operator's key", "operator"),
+        ("all keys of products", "products"),
+        ("one organization's keys of products", "organization"),
+    ):
+        assert f"| {of} | {LIMITS[bound]} |" in page
+    assert f"| {LIMITS['unknown']}, and {LIMITS['address']} of one address |" in page
 
 
 def test_every_group_of_commands_is_on_the_page() -> None:

@@ -61,7 +61,13 @@ class FakeChanges:
         return key
 
     async def revoke_keys(
-        self: Any, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = ""
+        self: Any,
+        key_ids: Sequence[str],
+        reason: str,
+        actor: Actor,
+        *,
+        etag: str = "",
+        others: Sequence[Key] | None = None,
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position."""
         found = [await self.get_key(key_id) for key_id in key_ids]
@@ -75,7 +81,9 @@ class FakeChanges:
         value = tuple([await self.get_key(key_id) for key_id in key_ids])
         return Changed(value=value, revision=self._revision())
 
-    async def update_key(self: Any, key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
+    async def update_key(
+        self: Any, key_id: str, etag: str, update: Update, actor: Actor, *, others: Sequence[Key] | None = None
+    ) -> Changed[Key]:
         """Change a key."""
         key = await self.get_key(key_id)
         check_etag(key.etag, etag)
@@ -101,7 +109,9 @@ class FakeChanges:
         self._note(actor, new.id)
         return Changed(value=Rotated(key=successor, predecessor=changed.value), revision=changed.revision)
 
-    async def delete_key(self: Any, key_id: str, reason: str, actor: Actor, *, etag: str = "") -> Changed[Key]:
+    async def delete_key(
+        self: Any, key_id: str, reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+    ) -> Changed[Key]:
         """Hide a key."""
         key = await self.get_key(key_id)
         check_etag(key.etag, etag)

@@ -56,6 +56,17 @@ OF_TWO = [
     pytest.param(lambda store: store.revoke_keys([key_id(1), key_id(2)], "x", ACTOR), id="revoke-keys"),
 ]
 
+# These end an administrator, and are held to another one that stays.
+OF_ADMINISTRATORS = [
+    pytest.param(lambda store: _held(store, "revoke_keys", [key_id(1)], "x", ACTOR), id="revoke-administrator"),
+    pytest.param(lambda store: _held(store, "delete_key", key_id(1), "x", ACTOR), id="delete-administrator"),
+    pytest.param(lambda store: _held(store, "update_key", key_id(1), "1", update(), ACTOR), id="weaken-administrator"),
+]
+
+
+async def _held(store: SqlStore, change: str, *arguments: Any) -> Any:
+    return await getattr(store, change)(*arguments, others=[await store.get_key(key_id(2))])
+
 
 async def furnish(store: SqlStore) -> None:
     """Store an active organization with one key, and a suspended one."""
@@ -292,7 +303,7 @@ def watched(store: SqlStore) -> list[str]:
     return statements
 
 
-@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO])
+@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO, *OF_ADMINISTRATORS])
 async def test_the_lock_is_held_for_two_round_trips(postgres_url: str, mutation: Mutation) -> None:
     """Behind the position come one statement and the commit: everyone else waits that long."""
     store = SqlStore.open(postgres_url, PEPPERS)

@@ -22,7 +22,7 @@ from authsvc_client.v1 import (
 from google.protobuf.message_factory import GetMessageClass
 
 from authsvc.domain.errors import UnavailableError
-from authsvc.servicers.admin_access import ACCESS, MAX_IN_FLIGHT
+from authsvc.servicers.admin_access import ACCESS
 from authsvc.stores.sql import SqlStore
 from tests.support.admin_server import TIMEOUT, AdminServer, bearer, running_administration
 
@@ -247,17 +247,6 @@ async def test_a_slow_call_ends_in_time(admin: AdminServer, monkeypatch: pytest.
     code, _ = await refused(admin, "/authsvc.v1.KeyService/ListKeys", b"", bearer(admin.operator))
 
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-async def test_too_many_calls_at_once_are_shed(admin: AdminServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound the answer comes at once, and afterwards there is room again."""
-    monkeypatch.setattr(admin.services.access, "_in_flight", MAX_IN_FLIGHT)
-    code, _ = await refused(admin, "/authsvc.v1.KeyService/ListKeys", b"", bearer(admin.operator))
-    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-    monkeypatch.setattr(admin.services.access, "_in_flight", MAX_IN_FLIGHT - 1)
-    await raw(admin, "/authsvc.v1.KeyService/ListKeys", b"", bearer(admin.operator))
-    await raw(admin, "/authsvc.v1.KeyService/ListKeys", b"", bearer(admin.operator))
 
 
 async def test_a_lost_database_is_unavailable(admin: AdminServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ async def test_a_client_that_dies_leaves_all_or_nothing(admin: AdminServer, data
             await asyncio.sleep(0)
         call.cancel()
         await asyncio.wait([waiting])
-    await until(lambda: not admin.store.database._running and admin.services.access._in_flight == 0)
+    await until(lambda: not admin.store.database._running and not admin.services.access.shares.taken("all"))
     last = await admin.key(acme, "things:read")
 
     (counts,) = run_sql(

@@ -168,9 +168,9 @@ async def test_without_an_etag_concurrent_updates_all_happen(world: World) -> No
     made = await world.key()
     store_update, waiting = world.store.update_key, asyncio.Event()
 
-    async def late(key_id: str, etag: str, update: Update, actor: Actor) -> Changed[Key]:
+    async def late(key_id: str, etag: str, update: Update, actor: Actor, **named: Any) -> Changed[Key]:
         await waiting.wait()
-        return await store_update(key_id, etag, update, actor)
+        return await store_update(key_id, etag, update, actor, **named)
 
     world.store.update_key = late  # type: ignore[method-assign]
     asked = [change(made, name="new"), change(made, metadata={"a": "1"}), change(made, etag="1", name="late")]
@@ -188,7 +188,7 @@ async def test_a_version_that_changes_all_the_time_is_given_up(world: World, mon
     """After a few attempts, not never."""
     made = await world.key()
 
-    async def stale(*_: Any) -> None:
+    async def stale(*_: Any, **__: Any) -> None:
         raise ConflictError("its etag is now 9")
 
     monkeypatch.setattr(world.store, "update_key", stale)
