@@ -17,6 +17,7 @@ from bench.servers import Server, Service
 
 FAST, STANDARD, SOCKET = "authsvc, fast listener", "authsvc, standard listener", "authsvc, fast listener, Unix socket"
 HANDWRITTEN, EMPTY_GO, EMPTY_PYTHON = "Go, written by hand", "Go, empty handler", "grpc.aio, empty handler"
+FLOOR = "the fast listener's library, empty handler, answers as long as ours"
 _BATCH = "/authsvc.v1.AuthService/BatchAuthorize"
 _DENIALS = {"unknown key": 401, "bad checksum": 401, "wrong scope": 403, "rate limited": 429}
 
@@ -43,7 +44,7 @@ def field(conditions: Conditions) -> Iterator[Field]:
         for name, server in found.items():
             if name != EMPTY_GO and not allowed(servers.call(server, check_request(key))):
                 raise BenchError(f"{name}: the measured Check is not allowed")
-        found[EMPTY_PYTHON] = stack.enter_context(servers.empty_handler())
+        found[EMPTY_PYTHON] = stack.enter_context(servers.empty_handler("standard"))
         yield Field(service=service, key=key, servers=found)
 
 
@@ -54,7 +55,10 @@ def _hit(conditions: Conditions) -> Samples:
         home = conditions.folder / "socket"
         beside = stack.enter_context(servers.fresh(home, fast=f"unix:{home}/fast.sock"))
         own = _body(conditions.folder, "socket", check_request(beside.administrator.key()))
-        offers = {name: _burst(server, body, conditions) for name, server in found.servers.items()}
+        size = len(servers.call(found.service.fast, check_request(found.key)))
+        floor = stack.enter_context(servers.empty_handler("fast", str(size)))
+        compared = {**found.servers, FLOOR: floor}
+        offers = {name: _burst(server, body, conditions) for name, server in compared.items()}
         return interleaved({**offers, SOCKET: _burst(beside.fast, own, conditions)}, conditions.rounds)
 
 

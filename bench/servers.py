@@ -96,10 +96,10 @@ def service(environ: Mapping[str, str]) -> Iterator[Service]:
 
 
 @contextmanager
-def empty_handler() -> Iterator[Server]:
-    """Run the empty grpc.aio handler."""
+def empty_handler(listener: str, *options: str) -> Iterator[Server]:
+    """Run an empty handler: see `bench.empty`."""
     address = f"127.0.0.1:{free_port()}"
-    with _running([sys.executable, "-m", "bench.empty", address], address) as server:
+    with _running([sys.executable, "-m", "bench.empty", listener, address, *options], address) as server:
         yield server
 
 

@@ -63,7 +63,7 @@ class FastListener:
         *,
         token: bytes | None = None,
     ) -> None:
-        self._front = _bound(target, here, token)
+        self._front = bound(target, [method.path for method in here], token)
         self._target = target
         self._here = here
         self._there = there
@@ -227,7 +227,8 @@ class FastListener:
             self._counters.faults += 1
 
 
-def _bound(target: str, methods: Sequence[Method[Any]], token: bytes | None) -> NativeGrpcFront:
+def bound(target: str, paths: Sequence[str], token: bytes | None) -> NativeGrpcFront:
+    """Bind the library's own server, which does not answer before it is started. Raises `StartupError`."""
     try:
         from pygrpc_native import NativeGrpcFront  # noqa: PLC0415 - an extra, which only this listener needs
     except ImportError:
@@ -236,7 +237,7 @@ def _bound(target: str, methods: Sequence[Method[Any]], token: bytes | None) -> 
         with sockets.owners_mode():
             return NativeGrpcFront(
                 target,
-                [(method.path, False) for method in methods],
+                [(path, False) for path in paths],
                 client_key_metadata="grpc-timeout",  # handed over with each call, and nothing else of its metadata
                 call_details=True,  # without it nobody tells of cancelled calls
                 io_threads=1,  # two wake each other: a third more for each call

@@ -140,7 +140,7 @@ async def fed(
 ) -> AsyncIterator[tuple[FakeFront, ListenerCounters, FastListener]]:
     """Run the listener on prepared batches."""
     front, counters = FakeFront(*batches), ListenerCounters()
-    monkeypatch.setattr(fast, "_bound", lambda *_: front)
+    monkeypatch.setattr(fast, "bound", lambda *_: front)
     listener = FastListener("x", (method,), (method,), counters)
     listener.start()
     try:
