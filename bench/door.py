@@ -61,6 +61,7 @@ class _EveryKey:
             deleted_at=None,
             grace_ends_at=None,
             metadata={},
+            assurance=None,
         )
         return Loaded(record=record, as_of=_REVISION)
 

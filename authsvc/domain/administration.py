@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from authsvc.domain.keys import Assurance, KeyRecord, Micros, Revision
+from authsvc.domain.keys import KeyRecord, Micros, Revision
 from authsvc.domain.network import Network
 
 T = TypeVar("T")
@@ -63,7 +63,6 @@ class Key:
     last_used_agent: str = ""  # a class of clients, see `domain.usage`
     import_source: str = ""  # the system it was imported from, with its id there
     external_id: str = ""
-    assurance: Assurance | None = None  # of an imported digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

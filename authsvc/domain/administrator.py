@@ -14,7 +14,7 @@ from authsvc.domain.administration import ADMIN_API, Actor
 from authsvc.domain.api import Api
 from authsvc.domain.decision import effective_scopes
 from authsvc.domain.errors import PermissionDeniedError
-from authsvc.domain.keys import KeyRecord
+from authsvc.domain.keys import Assurance, KeyRecord
 
 KEYS_READ = "keys:read"
 KEYS_WRITE = "keys:write"
@@ -65,6 +65,9 @@ class Administrator:
 
 def holds(record: KeyRecord, api: Api, scope: str) -> bool:
     """Whether a key holds a scope within its kind's ceiling; a scope that manages keys has to be named."""
+    # Neither a configuration of later nor what older code wrote gives such a key what its import could not.
+    if scope == KEYS_WRITE and record.assurance is Assurance.UNKNOWN:
+        return False
     effective = effective_scopes(record, api)
     if effective is not None and scope not in effective:
         return False

@@ -8,7 +8,7 @@ The fault tree. A refusal is a value (`decision.Deny`); a fault is an exception.
     ├── NotFoundError             no such thing, or not the caller's
     ├── AlreadyExistsError        a unique name or a request id is taken
     ├── ConflictError             the thing has changed meanwhile (stale etag)
-    │   └── AdministratorsChangedError   those who were to stay have changed meanwhile
+    ├── AdministratorsChangedError   those who were to stay have changed meanwhile
     ├── FailedPreconditionError   the state forbids it
     ├── OverloadedError           a bound of ours is reached
     └── UnavailableError          the database did not answer in time
@@ -49,7 +49,7 @@ class ConflictError(AuthsvcError):
     """The thing changed since the caller read it."""
 
 
-class AdministratorsChangedError(ConflictError):
+class AdministratorsChangedError(AuthsvcError):
     """A change would end an administrator, and those who were to stay have all changed since they were read."""
 
 

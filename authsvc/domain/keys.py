@@ -65,3 +65,4 @@ class KeyRecord:
     deleted_at: Micros | None
     grace_ends_at: Micros | None
     metadata: Mapping[str, str]
+    assurance: Assurance | None  # of an imported digest

@@ -47,7 +47,7 @@ def update_of(key: Key, fields: frozenset[str], wanted: Wanted, api: Api, now: M
         raise FailedPreconditionError("keys of this kind are not configured any more")
     terms = _reach(fields, wanted, terms_of(key.record), kind, api)
     terms = _life(fields, wanted, terms, kind, now=now, born=key.created_at)
-    if key.assurance is Assurance.UNKNOWN and fields & _ASSURED:
+    if key.record.assurance is Assurance.UNKNOWN and fields & _ASSURED:
         assurance.hold(terms, api, key.created_at)
     return Update(
         name=inputs.name(wanted.name) if "name" in fields else key.name,

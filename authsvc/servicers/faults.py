@@ -8,6 +8,7 @@ import traceback
 import grpc
 
 from authsvc.domain.errors import (
+    AdministratorsChangedError,
     AlreadyExistsError,
     AuthsvcError,
     ConflictError,
@@ -23,6 +24,7 @@ from authsvc.domain.errors import (
 _LOG = logging.getLogger(__name__)
 
 STATUS_BY_FAULT: dict[type[AuthsvcError], grpc.StatusCode] = {
+    AdministratorsChangedError: grpc.StatusCode.ABORTED,
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     ConflictError: grpc.StatusCode.ABORTED,
     FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,

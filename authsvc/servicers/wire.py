@@ -99,7 +99,7 @@ def key_message(key: Key, now: Micros) -> key_pb2.Key:
         etag=key.etag,
         import_source=key.import_source,
         external_id=key.external_id,
-        assurance=_ASSURANCE[key.assurance],
+        assurance=_ASSURANCE[record.assurance],
     )
 
 

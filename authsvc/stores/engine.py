@@ -85,11 +85,11 @@ def sqlite_file(url: URL) -> Path:
     return Path(url.database or "").absolute()
 
 
-def set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    """Prepare one SQLite connection."""
+def set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry, busy_ms: int = 200) -> None:
+    """Prepare one SQLite connection, which waits so long for another one that writes."""
     cursor = connection.cursor()
     for pragma in (
-        "busy_timeout=200",
+        f"busy_timeout={busy_ms}",
         "journal_mode=WAL",
         "synchronous=FULL",  # an acknowledged revoke survives a power cut
         "foreign_keys=ON",

@@ -126,7 +126,9 @@ def _engine(text_: str) -> Engine:
         return create_engine(url, connect_args=settings, hide_parameters=True, isolation_level="AUTOCOMMIT")
     _make_private(url)
     engine = create_engine(url, hide_parameters=True, isolation_level="AUTOCOMMIT")
-    event.listen(engine, "connect", set_pragmas)
+    # A migration takes longer than any other change, and another instance's may be running.
+    busy_ms = _TIMEOUTS["lock_timeout"]
+    event.listen(engine, "connect", lambda connection, entry: set_pragmas(connection, entry, busy_ms))
     return engine
 
 

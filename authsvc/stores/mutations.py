@@ -19,6 +19,7 @@ from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organi
 from authsvc.domain.errors import (
     AdministratorsChangedError,
     AlreadyExistsError,
+    AuthsvcError,
     ConflictError,
     FailedPreconditionError,
     NotFoundError,
@@ -167,7 +168,7 @@ def check_etag(found: RowMapping, etag: str) -> None:
         raise stale(found)
 
 
-def lost(found: RowMapping, etag: str, others: Sequence[Key] | None) -> ConflictError:
+def lost(found: RowMapping, etag: str, others: Sequence[Key] | None) -> AuthsvcError:
     """Say what a change of a key that is still there has lost to: another change of it, or of those who stay."""
     if others is not None and etag in ("", str(found["version"])):
         return AdministratorsChangedError(GONE)

@@ -50,6 +50,7 @@ def key_record(row: Row) -> KeyRecord:
             deleted_at=row["deleted_at"],
             grace_ends_at=row["grace_ends_at"],
             metadata=_labels(row["metadata"]),
+            assurance=None if row["assurance"] is None else Assurance(row["assurance"]),
         )
 
 
@@ -72,7 +73,6 @@ def key(row: Row) -> Key:
             last_used_agent=row["last_used_agent"] or "",
             import_source=row["import_source"] or "",
             external_id=row["external_id"] or "",
-            assurance=None if row["assurance"] is None else Assurance(row["assurance"]),
         )
 
 

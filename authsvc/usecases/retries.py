@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from authsvc.domain.administration import Actor
-from authsvc.domain.errors import AlreadyExistsError, ConflictError, FailedPreconditionError, NotFoundError
+from authsvc.domain.errors import (
+    AdministratorsChangedError,
+    AlreadyExistsError,
+    ConflictError,
+    FailedPreconditionError,
+    NotFoundError,
+)
 from authsvc.ports import Recalled, Registry
 from authsvc.usecases.uninterrupted import uninterrupted
 
@@ -16,7 +22,8 @@ P = TypeVar("P")
 ATTEMPTS = 5  # at a change that others overtake
 
 # What a call may meet because the same call was made a moment ago.
-_OVERTAKEN = (AlreadyExistsError, ConflictError, FailedPreconditionError, NotFoundError)
+_CHANGED = (AdministratorsChangedError, ConflictError)
+_OVERTAKEN = (*_CHANGED, AlreadyExistsError, FailedPreconditionError, NotFoundError)
 
 
 async def once(
@@ -55,7 +62,7 @@ async def current(
         prepared = await prepare()
         try:
             return await uninterrupted(store(prepared))
-        except ConflictError:
+        except _CHANGED:
             if version:
                 raise
     return await uninterrupted(store(await prepare()))

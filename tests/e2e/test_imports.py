@@ -7,6 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,33 @@ def test_a_file_with_mistakes(environ: Mapping[str, str]) -> None:
         "line 8: (no id): 7 fields are expected",
     ] == told
     assert good not in done.stdout + done.stderr
+
+
+def test_keys_of_which_nothing_is_said(environ: Mapping[str, str]) -> None:
+    """They need an end that is near, their record tells why, and a change cannot lengthen it; a text needs none."""
+    soon = (datetime.now(UTC) + timedelta(days=80)).isoformat()
+    said = [line(old_text(number), "sha256", "old_") for number in (1, 2)]
+    said[1]["expires_at"] = soon
+    file = "".join(json.dumps(record) + "\n" for record in (*said, line(old_text(3, "own_"), "", "own_")))
+    with serving(environ) as service:
+        done = service.cli(*COMMAND[:-2], "--org", service.organization(), stdin=file)
+        listed = service.cli("key", "list", "--api", "shop", "--json").stdout
+        keys = {key["external_id"]: key for key in json.loads(listed)["keys"]}
+        brief = keys[f"id-{old_text(2)}"]
+        shown = service.cli("key", "show", brief["id"])
+        longer = service.cli("key", "update", brief["id"], "--expires-in", "91d")
+        trail = service.cli("audit", "list", "--action", "key.import", "--json").stdout
+
+    *told, summary = done.stdout.splitlines()
+    assert (1, "2 imported, 0 there already, 1 rejected") == (done.returncode, summary), done.stderr
+    assert told[0].startswith(f"line 1: id-{old_text(1)}: expires_at: at most 90 days after the import, unless")
+    assert ("KEY_ASSURANCE_UNKNOWN", "KEY_ASSURANCE_UNSPECIFIED") == (
+        brief["assurance"],
+        keys[f"id-{old_text(3, 'own_')}"]["assurance"],
+    )
+    assert ["assurance", "unknown"] in [row.split() for row in shown.stdout.splitlines()]
+    assert (True, True) == (longer.returncode != 0, "at most 90 days after the import" in longer.stderr)
+    assert "unknown" in trail
 
 
 def make_keys(service: Serving, organization: str, count: int) -> list[tuple[str, str]]:

@@ -14,11 +14,10 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from authsvc.domain.administration import Key
 from authsvc.domain.administrator import Administrator
 from authsvc.domain.api import Api, EmptyScopes
 from authsvc.domain.key_text import Alphabet, Checksum, KeyTable
-from authsvc.domain.keys import Assurance
+from authsvc.domain.keys import Assurance, KeyRecord
 from authsvc.usecases.import_keys import Header, ImportKeys, Received
 from tests.support.administration import ACME_ID, GLOBEX_ID, OPERATORS_ID, World, ids, shop
 from tests.support.builders import NOW, PUBLISHABLE, SECRET, key_class
@@ -52,9 +51,9 @@ def product(*, manages: bool, full: bool) -> Api:
     )
 
 
-def exceeds(stored: Key, api: Api, actor: frozenset[str]) -> str:
+def exceeds(key: KeyRecord, api: Api, actor: frozenset[str]) -> str:
     """Return in what a key goes beyond what the operator may grant; empty when in nothing."""
-    key, unknown = stored.record, stored.assurance is Assurance.UNKNOWN
+    unknown = key.assurance is Assurance.UNKNOWN
     ceiling = {"secret": set(CATALOGUE), "publishable": {"things:create"}, "ending": set(CATALOGUE)}[key.kind]
     managed = MANAGING & set(key.scopes) | (MANAGING if key.full_access and api.full_access_manages_keys else set())
     wrong = {
@@ -106,7 +105,7 @@ def test_an_imported_key_never_exceeds_the_actor(
     assert [""] * len(stored) == [exceeds(key, api, scopes) for key in stored]
 
 
-async def _import(api: Api, scopes: frozenset[str], records: list[Any], assurance: Assurance) -> list[Key]:
+async def _import(api: Api, scopes: frozenset[str], records: list[Any], assurance: Assurance) -> list[KeyRecord]:
     world = await World(product=api).populate()
     boundless = world.boundless()
     own = replace(boundless.record, scopes=tuple(sorted({"keys:import", *scopes})), full_access=False)
@@ -118,4 +117,4 @@ async def _import(api: Api, scopes: frozenset[str], records: list[Any], assuranc
     use = ImportKeys(world.store, world.cache, PEPPERS, world.apis, ids(), world.clock)
     header = Header(source="legacy", api="shop", dry_run=False, assurance=assurance, request_id="")
     await use(caller, header, one())
-    return list(world.store.keys.values())
+    return [key.record for key in world.store.keys.values()]

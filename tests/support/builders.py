@@ -147,6 +147,7 @@ def record(**changes: Any) -> KeyRecord:
         deleted_at=None,
         grace_ends_at=None,
         metadata={},
+        assurance=None,
     )
     return replace(default, **changes)
 

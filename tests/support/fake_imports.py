@@ -78,6 +78,7 @@ class FakeImports:
             deleted_at=None,
             grace_ends_at=None,
             metadata={},
+            assurance=key.assurance,
         )
         return Key(
             record=record,
@@ -88,7 +89,6 @@ class FakeImports:
             updated_at=now,
             last_used_at=None,
             revoke_reason="",
-            assurance=key.assurance,
             successor_id=None,
             predecessor_id=None,
             etag="1",

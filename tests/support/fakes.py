@@ -288,4 +288,5 @@ def _record(new: NewKey, owner: Organization) -> KeyRecord:
         deleted_at=None,
         grace_ends_at=None,
         metadata=new.metadata,
+        assurance=None,
     )

@@ -55,7 +55,7 @@ async def test_a_batch_leaves_one_audit_row_and_one_change(owned: SqlStore, data
     audited = run_sql(database_url, "SELECT action, target_id, after FROM audit_events WHERE action = 'key.import'")
     told = run_sql(database_url, "SELECT seq, kind, key_id FROM auth_change ORDER BY seq DESC LIMIT 1")
     assert [("key.import", "legacy")] == [(row[0], row[1]) for row in audited]
-    assert all(part in str(audited[0][2]) for part in ("count", "2", "d" * 64, "verifa"))
+    assert all(part in str(audited[0][2]) for part in ("count", "2", "d" * 64, "verifa", "declared"))
     assert done.revision is not None
     assert [(done.revision.seq, "negatives", None)] == list(told)
 
@@ -232,5 +232,5 @@ async def test_what_is_known_of_a_key_is_kept(owned: SqlStore, assurance: Assura
     stored = await owned.get_key(key_id(1))
     rotated = await owned.rotate_key(key_id(1), stored.etag, new_key(2), 0, ACTOR)
 
-    assert (assurance, None) == (stored.assurance, rotated.value.key.assurance)
-    assert assurance == rotated.value.predecessor.assurance
+    assert (assurance, None) == (stored.record.assurance, rotated.value.key.record.assurance)
+    assert assurance == rotated.value.predecessor.record.assurance

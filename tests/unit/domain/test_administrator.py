@@ -12,6 +12,7 @@ from authsvc.domain.administration import ADMIN_API, Actor
 from authsvc.domain.administrator import Access, Administrator, permit
 from authsvc.domain.api import Api
 from authsvc.domain.errors import PermissionDeniedError
+from authsvc.domain.keys import Assurance
 from tests.support.builders import PUBLISHABLE, api, record
 
 READ = Access(action="key.get", scope="keys:read", operators_only=False)
@@ -65,6 +66,22 @@ def test_everyone_else_is_refused(administrator: Administrator, access: Access |
     """Without the scope, by name, and within reach, there is no way in."""
     with pytest.raises(PermissionDeniedError):
         permit(administrator, access)
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        pytest.param({"scopes": ("keys:write", "keys:read")}, id="by-name"),
+        pytest.param({"scopes": (), "full_access": True}, id="by-full-access"),
+    ],
+)
+def test_a_digest_of_which_nothing_is_known_makes_no_keys(grant: dict[str, Any]) -> None:
+    """Whatever its row says: the API's configuration may have changed since, or older code have written it."""
+    managed = api(full_access_manages_keys=True)
+
+    assert not product(managed, **grant, assurance=Assurance.UNKNOWN).holds("keys:write")
+    assert product(managed, **grant, assurance=Assurance.UNKNOWN).holds("keys:read")
+    assert product(managed, **grant, assurance=Assurance.DECLARED).holds("keys:write")
 
 
 def test_a_ceiling_can_let_a_kind_manage() -> None:

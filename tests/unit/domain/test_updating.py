@@ -177,9 +177,9 @@ def test_a_digest_of_which_nothing_is_known_stays_within_its_bounds(asked: dict[
         empty_scopes=EmptyScopes.FULL_ACCESS,
         full_access_manages_keys=True,
     )
-    unknown = replace(key(expires_at=BORN + 90 * DAY), assurance=Assurance.UNKNOWN)
+    unknown = key(expires_at=BORN + 90 * DAY, assurance=Assurance.UNKNOWN)
 
     with pytest.raises(InvalidInputError, match=told):
         updated(unknown, managed, **asked)
-    assert updated(replace(unknown, assurance=Assurance.DECLARED), managed, **asked)
+    assert updated(key(expires_at=BORN + 90 * DAY, assurance=Assurance.DECLARED), managed, **asked)
     assert updated(unknown, managed, expires_at=BORN + 90 * DAY, scopes=("things:read",), name="new")

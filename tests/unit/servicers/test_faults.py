@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from authsvc.domain.errors import (
+    AdministratorsChangedError,
     AlreadyExistsError,
     AuthsvcError,
     ConflictError,
@@ -29,6 +30,7 @@ CODES = {
     UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
+    AdministratorsChangedError: grpc.StatusCode.ABORTED,
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     ConflictError: grpc.StatusCode.ABORTED,
     FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,

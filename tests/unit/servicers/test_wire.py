@@ -246,7 +246,7 @@ def _set(message: key_service_pb2.KeyFilter, name: str) -> None:
 def key(**changes: object) -> Key:
     """A key as administrators see it."""
     return Key(
-        record=record(**changes),
+        record=record(**{"assurance": Assurance.UNKNOWN, **changes}),
         name="ci",
         hint="sk_live_abcd",
         created_at=1,
@@ -261,5 +261,4 @@ def key(**changes: object) -> Key:
         etag="1",
         import_source="old",
         external_id="1",
-        assurance=Assurance.UNKNOWN,
     )
