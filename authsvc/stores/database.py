@@ -46,7 +46,11 @@ from authsvc.stores.trail import Event, Trail, of_one
 T = TypeVar("T")
 
 CHANNEL = "authsvc"
-WRITER_TIMEOUT = 1.0  # seconds to wait for this process's turn to write to SQLite
+# Changes under way at once in PostgreSQL. All of them queue for the position anyway, and one that waits there holds a
+# connection that a key's load may need.
+WRITERS = 4
+WRITER_TIMEOUT = 1.0  # seconds to wait for a turn to write
+CHANGE_TIMEOUT = 1000  # milliseconds for a statement of a change, its wait for the position included
 HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor closes is cut off
 REPORT_TIMEOUT = 2500  # milliseconds for a report, or a large change; less than HANG_TIMEOUT
 CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
@@ -181,7 +185,7 @@ class Database:
         self.postgresql = engine.dialect.name == _POSTGRESQL
         self._clock = clock
         self._running: set[asyncio.Task[Any]] = set()
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore(WRITERS if self.postgresql else 1)
 
     def now(self) -> ColumnElement[Micros]:
         """Return the database's time, as a column."""
@@ -219,9 +223,7 @@ class Database:
         The row lock on the position is held until the commit: positions are committed in their order,
         and none is missing.
         """
-        async with self._writing(), self._begun() as connection:
-            if large and self.postgresql:
-                await connection.exec_driver_sql(f"SET LOCAL statement_timeout = {REPORT_TIMEOUT}")
+        async with self._writing(), self._begun(REPORT_TIMEOUT if large else CHANGE_TIMEOUT) as connection:
             yield await self.position(connection, actor, events)
             await connection.commit()
 
@@ -244,7 +246,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction without a position, for what no cache hears of; commit it unless an exception leaves."""
-        async with self._writing(), self._begun() as connection:
+        async with self._writing(), self._begun(CHANGE_TIMEOUT) as connection:
             yield connection
             await connection.commit()
 
@@ -252,8 +254,7 @@ class Database:
         """Return the rows of one statement that may look at many: it is given more time than others."""
         if not self.postgresql:
             return await self.rows(statement)
-        async with self._begun() as connection:
-            await connection.exec_driver_sql(f"SET LOCAL statement_timeout = {REPORT_TIMEOUT}")
+        async with self._begun(REPORT_TIMEOUT) as connection:
             return (await connection.execute(statement)).mappings().all()
 
     async def close(self) -> None:
@@ -291,20 +292,22 @@ class Database:
             return (await connection.execute(statement, parameters)).mappings().all()
 
     @asynccontextmanager
-    async def _begun(self) -> AsyncIterator[AsyncConnection]:
+    async def _begun(self, patience: int) -> AsyncIterator[AsyncConnection]:
         try:
-            held, connection = await self._begin()
+            held, connection = await self._begin(patience)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            held, connection = await self._begin()
+            held, connection = await self._begin(patience)
         async with held:
             yield connection
 
-    async def _begin(self) -> tuple[AsyncExitStack, AsyncConnection]:
+    async def _begin(self, patience: int) -> tuple[AsyncExitStack, AsyncConnection]:
+        # In one round trip. What a connection has by itself is for loads, which nobody waits for that long.
+        begin = f"BEGIN; SET LOCAL statement_timeout = {patience}; SET LOCAL lock_timeout = {patience}"
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._connected())
-            await connection.exec_driver_sql("BEGIN" if self.postgresql else "BEGIN IMMEDIATE")
+            await connection.exec_driver_sql(begin if self.postgresql else "BEGIN IMMEDIATE")
             return stack.pop_all(), connection
 
     @asynccontextmanager
@@ -327,9 +330,6 @@ class Database:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
-        if self.postgresql:
-            yield
-            return
         # SQLite has one writer, and its busy handler is not fair: this process's own writers queue here.
         async with asyncio.timeout(WRITER_TIMEOUT):
             await self._turn.acquire()

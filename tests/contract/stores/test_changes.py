@@ -314,7 +314,7 @@ async def test_the_lock_is_held_for_two_round_trips(postgres_url: str, mutation:
     finally:
         await store.close()
 
-    begun = statements.index("BEGIN")
+    begun = next(index for index, said in enumerate(statements) if said.startswith("BEGIN"))
     assert statements[begun + 1].startswith("UPDATE change_head SET seq=")
     assert statements[begun + 2].startswith("WITH ")
     assert statements[begun + 3 :] == ["COMMIT"]
