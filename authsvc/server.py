@@ -36,7 +36,7 @@ from authsvc.servicers.auth import AuthDoor, auth_methods
 from authsvc.servicers.ext_authz import Check
 from authsvc.servicers.health import Health, HealthCheck
 from authsvc.servicers.method import Method
-from authsvc.stores import migrate
+from authsvc.stores import schema
 from authsvc.stores.lock import single_process
 from authsvc.stores.sql import SqlStore
 from authsvc.telemetry import (
@@ -208,7 +208,7 @@ def _cache_settings(config: Config) -> CacheSettings:
 
 def _heartbeat(parts: Parts, health: Health) -> Heartbeat:
     async def admit() -> None:
-        await migrate.require(parts.store.database)
+        await schema.require(parts.store.database)
         await parts.store.verify_peppers(parts.pepper_set)
 
     async def told(answers: bool) -> None:  # noqa: FBT001 - the callback's only argument

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from authsvc.config import Settings, peppers
 from authsvc.domain.hashing import PepperSet
 from authsvc.server import database_url
-from authsvc.stores import migrate
+from authsvc.stores import schema
 from authsvc.stores.sql import SqlStore
 
 
@@ -30,7 +30,7 @@ async def opened() -> AsyncIterator[Local]:
     url, accepted = database_url(settings), peppers.read(settings.pepper_file)
     store = SqlStore.open(url, accepted)
     try:
-        await migrate.require(store.database)
+        await schema.require(store.database)
         await store.verify_peppers(accepted)
         yield Local(settings=settings, peppers=accepted, store=store)
     finally:

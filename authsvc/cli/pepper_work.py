@@ -14,7 +14,7 @@ from authsvc.domain.administration import Actor
 from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import Pepper
 from authsvc.server import database_url
-from authsvc.stores import audit_keys, forms, migrate
+from authsvc.stores import audit_keys, forms, schema
 from authsvc.stores.lock import single_process
 from authsvc.stores.mutations import ON_THIS_MACHINE
 from authsvc.stores.peppers import introduce
@@ -87,7 +87,7 @@ def _with_store(settings: Settings, work: Callable[[SqlStore], Awaitable[T]]) ->
     async def run() -> T:
         store = SqlStore.open(database_url(settings), contents(settings).pepper_set())
         try:
-            await migrate.require(store.database)
+            await schema.require(store.database)
             return await work(store)
         finally:
             await store.close()

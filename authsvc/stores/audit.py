@@ -16,8 +16,9 @@ from authsvc.domain.hashing import PepperSet
 from authsvc.domain.keys import Micros
 from authsvc.ports import AuditFilter, Refusal
 from authsvc.stores import audit_keys, rows
-from authsvc.stores.database import REMEMBERED, Database
+from authsvc.stores.database import Database
 from authsvc.stores.faults import is_forbidden
+from authsvc.stores.records import REMEMBERED
 from authsvc.stores.tables import audit_events, change_head
 from authsvc.stores.trail import Event
 

@@ -13,19 +13,18 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.ports import NewKey, OrganizationUpdate, Recalled
 from authsvc.stores import queries, rows
-from authsvc.stores.database import REMEMBERED, Database
+from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
-    NO_KEY,
     NothingTouchedError,
     check_etag,
     conflicts,
     created,
+    key,
     key_birth,
     key_event,
     key_target,
     key_values,
     lost,
-    one,
     organization,
     organization_target,
     position,
@@ -33,6 +32,7 @@ from authsvc.stores.mutations import (
     stale,
     write,
 )
+from authsvc.stores.records import REMEMBERED, Parameters
 from authsvc.stores.staying import one_stays
 from authsvc.stores.tables import change_head, idempotency, keys, organizations
 from authsvc.stores.trail import Event
@@ -90,11 +90,10 @@ async def update_key(
                 .where(keys.c.id == key_id, keys.c.version == found["version"], keys.c.deleted_at.is_(None))
                 .where(*one_stays(others))
                 .values(**values, updated_at=change.now, version=keys.c.version + 1)
-                .returning(*queries.written_key(key_id, found["organization_id"]))
+                .returning(*queries.WRITTEN_KEY)
             )
-            row = await write(
-                change, effect, key_event("key.update", found, before=before, after=after), key_target(found)
-            )
+            event = key_event("key.update", found, before=before, after=after)
+            row = await write(change, effect, event, key_target(found), _written(found))
             return Changed(value=rows.key(row), revision=change.revision)
     except NothingTouchedError:
         raise lost(await _key(database, key_id), str(found["version"]), others) from None
@@ -124,11 +123,11 @@ async def delete_key(
                 .where(keys.c.id == key_id, keys.c.deleted_at.is_(None), *same_version(keys, found, etag))
                 .where(*one_stays(others))
                 .values(deleted_at=change.now, updated_at=change.now, version=keys.c.version + 1)
-                .returning(*queries.written_key(key_id, found["organization_id"]))
+                .returning(*queries.WRITTEN_KEY)
             )
             after = {"deleted_at": rows.instant_text(change.now)}
             event = key_event("key.delete", found, before={"deleted_at": None}, after=after, reason=reason)
-            row = await write(change, effect, event, key_target(found))
+            row = await write(change, effect, event, key_target(found), _written(found))
             return Changed(value=rows.key(row), revision=change.revision)
     except NothingTouchedError:
         raise lost(await _key(database, key_id), etag, others) from None
@@ -205,6 +204,10 @@ async def _change(
         return Changed(value=rows.organization(row), revision=change.revision)
 
 
+def _written(found: RowMapping) -> Parameters:
+    return queries.written(found["id"], found["organization_id"])
+
+
 async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
     async with database.change(actor, events=2) as change:
         # A grace that runs is never lengthened: at its end the key is dead for good.
@@ -214,7 +217,7 @@ async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Mic
             .where(keys.c.id == found["id"], keys.c.version == found["version"])
             .where(keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
             .values(successor_id=new.id, grace_ends_at=ends, updated_at=change.now, version=keys.c.version + 1)
-            .returning(*queries.written_key(found["id"], found["organization_id"]))
+            .returning(*queries.WRITTEN_KEY)
         )
         successor = {**key_values(new), **key_birth(new, change, actor), "predecessor_id": found["id"]}
         event = key_event(
@@ -227,7 +230,8 @@ async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Mic
             after={"successor_id": new.id, "grace_ends_at": rows.instant_text(ends)},
         )
         targets = [key_target({"id": id_, "organization_id": new.organization_id}) for id_ in (found["id"], new.id)]
-        touched = await change.write(effect, (created(new), event), targets, also=(insert(keys).values(**successor),))
+        also = (insert(keys).values(**successor),)
+        touched = await change.write(effect, (created(new), event), targets, also, parameters=_written(found))
         if not touched:
             raise NothingTouchedError
         if touched[0]["organization_status"] == _DELETED:
@@ -239,7 +243,7 @@ async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Mic
 
 
 async def _key(database: Database, key_id: str, etag: str = "") -> RowMapping:
-    found = await one(database, queries.key_by_id(key_id), NO_KEY)
+    found = await key(database, key_id)
     check_etag(found, etag)
     return found
 

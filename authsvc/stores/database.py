@@ -13,34 +13,35 @@ from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import (
+    BigInteger,
+    BindParameter,
     ColumnElement,
     Executable,
     Insert,
     RowMapping,
-    Select,
     String,
+    bindparam,
     cast,
-    exists,
     func,
     insert,
     literal,
-    or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import AuditKeys, Outcome
 from authsvc.domain.errors import AlreadyExistsError, StartupError, UnauthenticatedError
 from authsvc.domain.keys import Micros, Revision
+from authsvc.stores import records
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
 from authsvc.stores.given import given
-from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency, keys
+from authsvc.stores.records import REMEMBERED, Effect, Parameters, Record
+from authsvc.stores.tables import audit_events, auth_change, change_head
 from authsvc.stores.trail import Event, Trail, of_one
 
 T = TypeVar("T")
@@ -55,13 +56,13 @@ HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor clos
 REPORT_TIMEOUT = 2500  # milliseconds for a report, or a large change; less than HANG_TIMEOUT
 CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
 
-REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
 USED_ALREADY = "request_id: it was used already"
-DEAD_ACTOR = "the key that makes this change was revoked meanwhile"
+DEAD_ACTOR = "the key that makes this change was ended meanwhile"
 
 _POSTGRESQL = "postgresql"
 
-Effect = ReturningInsert[Any] | ReturningUpdate[Any] | Select[Any]
+_EVENTS: BindParameter[int] = bindparam("events", type_=BigInteger)
+_DEAD = select(records.ACTOR_IS_DEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class Change:
         self._trail = trail
         self._actor = actor
         self._connection = connection
+        self._postgresql = connection.dialect.name == _POSTGRESQL
 
     async def write(
         self,
@@ -97,77 +99,76 @@ class Change:
         also: Sequence[Insert] = (),
         *,
         about: str | None = None,
+        parameters: Parameters | None = None,
+        once_built: bool = False,
     ) -> Sequence[RowMapping]:
         """
         Write the effect, its audit rows and its change rows; return the rows the effect touched.
 
         On PostgreSQL all of it is one statement. With the commit that makes two round trips while
         everyone else waits for the position. A retry of the request is answered with what the first
-        event is about, or `about`.
+        event is about, or `about`. What is the same object each time is kept with its records, `once_built`.
         """
-        told = self._trail.rows(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
-        records = (*also, told, self._trail.head(), self._change_rows(targets))
-        noted = self._note(about or events[0].target_id) if self._actor.request_id and self._actor.body else None
-        dead = self._actor_is_dead()
-        if self._connection.dialect.name == _POSTGRESQL:
-            effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
-            effect = effect.add_columns(dead) if isinstance(effect, Select) else effect.returning(dead)
-            if noted is not None:
-                count = select(func.count()).select_from(noted.cte("noted")).scalar_subquery()
-                noting = count.label("noted")
-                effect = effect.add_columns(noting) if isinstance(effect, Select) else effect.returning(noting)
-            touched = (await self._connection.execute(effect)).mappings().all()
+        told = self._trail.chained(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
+        changed = self._changed(targets)
+        noted = bool(self._actor.request_id and self._actor.body)
+        values = self._values(told, changed, about or events[0].target_id, parameters or {})
+        written: tuple[Record, ...] = (*also, _event_rows(told), records.END_OF_TRAIL, self._change_rows(changed))
+        note = records.NOTE[self._postgresql] if noted else None
+        if self._postgresql:
+            combine = records.once_combined if once_built else records.combined
+            touched = (await self._connection.execute(combine(effect, written, note), values)).mappings().all()
             if any(row["actor_is_dead"] for row in touched):
                 raise UnauthenticatedError(DEAD_ACTOR)
-            if noted is not None and any(row["noted"] == 0 for row in touched):
+            if noted and any(row["noted"] == 0 for row in touched):
                 raise AlreadyExistsError(USED_ALREADY)
             return touched
-        if (await self._connection.execute(select(dead))).scalar_one():
+        if (await self._connection.execute(_DEAD, values)).scalar_one():
             raise UnauthenticatedError(DEAD_ACTOR)
-        touched = (await self._connection.execute(effect)).mappings().all()
-        for record in records:
-            await self._connection.execute(record)
-        if noted is not None and not (await self._connection.execute(noted)).all():
+        touched = (await self._connection.execute(effect, values)).mappings().all()
+        for record in written:
+            await self._connection.execute(record, values)
+        if note is not None and not (await self._connection.execute(note, values)).all():
             raise AlreadyExistsError(USED_ALREADY)
         return touched
 
-    def _actor_is_dead(self) -> ColumnElement[bool]:
-        """Say whether the key that makes the change was revoked or deleted at an earlier position."""
-        actor = keys.alias("actor")
-        ended = or_(actor.c.revoked_at.is_not(None), actor.c.deleted_at.is_not(None))
-        return exists().where(actor.c.id == self._actor.key_id, ended).label("actor_is_dead")
+    def _values(
+        self, told: Sequence[dict[str, Any]], changed: Sequence[Sequence[Any]], about: str, own: Parameters
+    ) -> Parameters:
+        """Return the values of all that is written, whether or not the statement takes them as parameters."""
+        return {
+            **own,
+            **records.named("told", told[0]),
+            **records.named("changed", dict(zip(auth_change.c.keys(), changed[0], strict=True))),
+            "noted_actor": self._actor.key_id,
+            "noted_request_id": self._actor.request_id,
+            "noted_body_hash": self._actor.body,
+            "noted_target_id": about,
+            "noted_seq": self.revision.seq,
+            "noted_created_at": self.now,
+            "forgotten": self.now - REMEMBERED,
+            "acting_key": self._actor.key_id,
+            "acting_at": self.now,
+            "end": self._trail.end,
+        }
 
-    def _note(self, target_id: str) -> ReturningInsert[Any]:
-        dialect = postgresql if self._connection.dialect.name == _POSTGRESQL else sqlite
-        note = dialect.insert(idempotency).values(
-            actor=self._actor.key_id,
-            request_id=self._actor.request_id,
-            body_hash=self._actor.body,
-            target_id=target_id,
-            seq=self.revision.seq,
-            created_at=self.now,
-        )
-        names = ("body_hash", "target_id", "seq", "created_at")
-        # One that is forgotten already is written over; one that is not stays, and no row comes back.
-        remembered: ReturningInsert[Any] = note.on_conflict_do_update(
-            index_elements=[idempotency.c.actor, idempotency.c.request_id],
-            set_={name: note.excluded[name] for name in names},
-            where=idempotency.c.created_at <= self.now - REMEMBERED,
-        ).returning(idempotency.c.seq)
-        return remembered
-
-    def _change_rows(self, targets: Sequence[Target]) -> Insert:
-        rows = [
+    def _changed(self, targets: Sequence[Target]) -> Sequence[tuple[Any, ...]]:
+        return [
             (self.revision.seq, ordinal, target.kind, target.key_id, target.organization_id, self.now)
             for ordinal, target in enumerate(targets)
         ]
-        if len(rows) > 1:
-            # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
-            postgresql_ = self._connection.dialect.name == _POSTGRESQL
-            return insert(auth_change).from_select(
-                auth_change.c.keys(), select(given(postgresql_, auth_change.c, rows))
-            )
-        return insert(auth_change).values(rows[0])
+
+    def _change_rows(self, changed: Sequence[Sequence[Any]]) -> Insert:
+        if len(changed) == 1:
+            return records.TARGET
+        # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
+        return insert(auth_change).from_select(
+            auth_change.c.keys(), select(given(self._postgresql, auth_change.c, changed))
+        )
+
+
+def _event_rows(told: Sequence[dict[str, Any]]) -> Insert:
+    return records.EVENT if len(told) == 1 else insert(audit_events).values(list(told))
 
 
 class Database:
@@ -185,6 +186,7 @@ class Database:
         self.postgresql = engine.dialect.name == _POSTGRESQL
         self._clock = clock
         self._running: set[asyncio.Task[Any]] = set()
+        self._position: ReturningUpdate[Any] | None = None  # PostgreSQL's, once it is built
         self._turn = asyncio.Semaphore(WRITERS if self.postgresql else 1)
 
     def now(self) -> ColumnElement[Micros]:
@@ -229,7 +231,7 @@ class Database:
 
     async def position(self, connection: AsyncConnection, actor: Actor, events: int = 1) -> Change:
         """Take the next position within a transaction, which must then end soon: see `change`."""
-        head = (await connection.execute(self._next_position(events))).mappings().one()
+        head = (await connection.execute(self._next_position(), {"events": events})).mappings().one()
         return Change(connection, head, actor, self._trail(head, events))
 
     async def note(self, entries: Sequence[tuple[Actor, Event]], outcome: Outcome) -> None:
@@ -241,7 +243,7 @@ class Database:
             trail = self._trail(head, len(entries))
             # One statement for each row, in one go: a statement of many rows would be compiled under the lock.
             await connection.execute(insert(audit_events), trail.chained(entries, head["now"], None, outcome))
-            await connection.execute(trail.head())
+            await connection.execute(records.END_OF_TRAIL, {"end": trail.end})
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -267,16 +269,18 @@ class Database:
             await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
         await self.engine.dispose()
 
-    def _next_position(self, events: int) -> ReturningUpdate[Any]:
+    def _next_position(self) -> ReturningUpdate[Any]:
+        if self._position is not None:
+            return self._position
         position = (
             update(change_head)
             .where(change_head.c.id == 1)
-            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + events)
+            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + _EVENTS)
             .returning(*self._head())
         )
         if self.postgresql:
             # Delivered on commit; only a doorbell, the followers read the log.
-            position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
+            self._position = position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
         return position
 
     def _head(self) -> tuple[ColumnElement[Any], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from authsvc.stores import migrate
+from authsvc.stores import schema
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.tables import keys, pepper_checks
@@ -14,7 +14,7 @@ async def has_peppers(url: str) -> bool:
     """Whether a process with some pepper has used a database; one with a schema that we cannot use is refused."""
     database = Database(open_engine(url), system_micros, None)
     try:
-        await migrate.require(database)
+        await schema.require(database)
         return bool(await database.run(database.rows(select(pepper_checks.c.pepper_id).limit(1))))
     finally:
         await database.close()

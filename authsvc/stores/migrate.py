@@ -1,45 +1,24 @@
-"""
-The schema: making it, and telling whether this code can work with the one it finds.
-
-Each side states what it needs of the other. The code needs a schema that is at least
-`SCHEMA_REVISION`; the schema needs code that is at least `min_code_revision`. Between the two, old
-and new processes run side by side during an upgrade.
-"""
+"""Making the schema, and bringing it up to date. Whether the code can work with what is there: `schema`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from authsvc.domain.errors import StartupError
-from authsvc.stores.database import Database
 from authsvc.stores.engine import connection_settings, parse_url, set_pragmas, sqlite_file
-from authsvc.stores.tables import schema_info
-
-SCHEMA_REVISION = "0003"  # the oldest schema this code works with; revisions sort as text
-CODE_REVISION = 1  # raised when a schema must shut out code that is older
 
 # A migration that waits for a lock makes everyone behind it wait too.
 _TIMEOUTS = {"lock_timeout": 4000, "statement_timeout": 60_000}
 _MIGRATION_LOCK = 0x61757468  # any number, the same for all: one migration at a time
-
-
-class Schema(StrEnum):
-    """How the schema found relates to this code."""
-
-    USABLE = "the schema is usable"
-    MISSING = "the database has no schema: run `authsvc migrate`"
-    TOO_OLD = "the database's schema is older than this version needs: run `authsvc migrate`"
-    TOO_NEW = "the database's schema needs a newer version of authsvc"
 
 
 def upgrade(url: str) -> str:
@@ -56,35 +35,6 @@ def current_revision(url: str) -> str | None:
         return None
     with _migrating(url) as connection:
         return _revision(connection)
-
-
-async def examine(database: Database) -> Schema:
-    """Tell whether this code can work with the schema; a lost database is an `UnavailableError`."""
-    return await database.run(_examine(database))
-
-
-async def require(database: Database) -> None:
-    """Refuse a schema this code cannot work with."""
-    found = await examine(database)
-    if found is not Schema.USABLE:
-        raise StartupError(found.value)
-
-
-async def _examine(database: Database) -> Schema:
-    async with database.engine.connect() as connection:
-        return await connection.run_sync(_compare)
-
-
-def _compare(connection: Connection) -> Schema:
-    if not inspect(connection).has_table(schema_info.name):
-        return Schema.MISSING
-    revision = _revision(connection)
-    needed = connection.scalar(select(schema_info.c.min_code_revision).where(schema_info.c.id == 1))
-    if revision is None or needed is None:
-        return Schema.MISSING
-    if needed > CODE_REVISION:
-        return Schema.TOO_NEW
-    return Schema.TOO_OLD if revision < SCHEMA_REVISION else Schema.USABLE
 
 
 def _revision(connection: Connection) -> str | None:

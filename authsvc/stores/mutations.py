@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, insert, or_, update
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, bindparam, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus
@@ -28,8 +28,10 @@ from authsvc.domain.errors import (
 from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.database import Change, Database, Effect, Target
+from authsvc.stores.columns import Instant, Text
+from authsvc.stores.database import Change, Database, Target
 from authsvc.stores.faults import is_orphan, is_taken
+from authsvc.stores.records import Effect, Parameters, inserted, named
 from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys, organizations
 from authsvc.stores.trail import Event
@@ -39,6 +41,22 @@ NO_ORGANIZATION = "there is no such organization"
 
 ON_THIS_MACHINE = "cli"  # who made it, when no key did
 ATTEMPTS = 5  # at a change that loses races against others
+
+_CREATE_KEY = inserted("new", keys, keys.c.keys()).returning(*queries.WRITTEN_KEY)
+_UNBORN: Parameters = dict.fromkeys(keys.c.keys())
+_ENDED_AT = bindparam("ended_at", type_=Instant)
+_REVOKE = (
+    update(keys)
+    .where(keys.c.id.in_(bindparam("revoked_ids", expanding=True)), keys.c.revoked_at.is_(None))
+    .where(keys.c.deleted_at.is_(None))
+    .values(
+        revoked_at=_ENDED_AT,
+        revoke_reason=bindparam("ended_why", type_=Text),
+        updated_at=_ENDED_AT,
+        version=keys.c.version + 1,
+    )
+)
+_REVOKE_ANY = _REVOKE.returning(*queries.KEY)
 
 _ACTIVE = OrganizationStatus.ACTIVE.value
 _SUSPENDED = OrganizationStatus.SUSPENDED.value
@@ -115,11 +133,10 @@ async def create_key(database: Database, new: NewKey, actor: Actor, action: str,
     event = created(new, action, reason)
     with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
         async with database.change(actor) as change:
-            effect = insert(keys).values(**key_values(new), **key_birth(new, change, actor))
+            values = {**_UNBORN, **key_values(new), **key_birth(new, change, actor)}
+            parameters = named("new", values) | queries.written(new.id, new.organization_id)
             target = Target(kind="key", key_id=new.id, organization_id=new.organization_id)
-            row = await write(
-                change, effect.returning(*queries.written_key(new.id, new.organization_id)), event, target
-            )
+            row = await write(change, _CREATE_KEY, event, target, parameters, once_built=True)
             if row["organization_status"] == OrganizationStatus.DELETED.value:
                 raise FailedPreconditionError("the organization is deleted")
             return Changed(value=rows.key(row), revision=change.revision)
@@ -135,7 +152,7 @@ async def revoke_keys(
 ) -> Changed[tuple[Key, ...]]:
     """Revoke keys at one position; those that are revoked stay as they are."""
     for _ in range(ATTEMPTS):
-        found = [await one(database, queries.key_by_id(key_id), NO_KEY) for key_id in key_ids]
+        found = [await key(database, key_id) for key_id in key_ids]
         check_etag(found[0], etag)
         if all(row["revoked_at"] is not None for row in found):
             return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
@@ -147,9 +164,15 @@ async def revoke_keys(
     raise UnavailableError("the key could not be revoked; try again")
 
 
-async def one(database: Database, statement: Select[Any], absent: str) -> RowMapping:
+async def key(database: Database, key_id: str, *, deleted: bool = False) -> RowMapping:
+    """Return the row of a key that is not deleted, or may be."""
+    statement = queries.KEY_OR_TOMBSTONE if deleted else queries.KEY_BY_ID
+    return await one(database, statement, NO_KEY, {"key_id": key_id})
+
+
+async def one(database: Database, statement: Select[Any], absent: str, values: Parameters | None = None) -> RowMapping:
     """Return the one row of a statement, or say that there is no such thing."""
-    found = await database.rows(statement)
+    found = await database.rows(statement, values)
     if not found:
         raise NotFoundError(absent)
     return found[0]
@@ -180,9 +203,17 @@ def stale(found: RowMapping) -> ConflictError:
     return ConflictError(f"it has changed since it was read: its etag is now {found['version']}")
 
 
-async def write(change: Change, effect: Effect, event: Event, target: Target) -> RowMapping:
+async def write(
+    change: Change,
+    effect: Effect,
+    event: Event,
+    target: Target,
+    parameters: Parameters | None = None,
+    *,
+    once_built: bool = False,
+) -> RowMapping:
     """Write an effect on one row, with its records; raises `NothingTouchedError` where there is no such row."""
-    touched = await change.write(effect, (event,), (target,))
+    touched = await change.write(effect, (event,), (target,), parameters=parameters, once_built=once_built)
     if not touched:
         raise NothingTouchedError
     return touched[0]
@@ -203,17 +234,19 @@ async def _revoke(
 ) -> Changed[tuple[Key, ...]]:
     living = {row["id"]: row for row in found if row["revoked_at"] is None}
     async with database.change(actor, events=len(living)) as change:
-        effect = (
-            update(keys)
-            .where(keys.c.id.in_(living), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
-            .where(*(or_(keys.c.id != found[0]["id"], same) for same in same_version(keys, found[0], etag)))
-            .where(*one_stays(others))
-            .values(revoked_at=change.now, revoke_reason=reason, updated_at=change.now, version=keys.c.version + 1)
-            .returning(*queries.KEY)
-        )
+        same = (or_(keys.c.id != found[0]["id"], same) for same in same_version(keys, found[0], etag))
+        held_to = (*same, *one_stays(others))
+        effect = _REVOKE.where(*held_to).returning(*queries.KEY) if held_to else _REVOKE_ANY
+        parameters = {"revoked_ids": list(living), "ended_at": change.now, "ended_why": reason}
         before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
         events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
-        touched = await change.write(effect, events, [key_target(row) for row in living.values()])
+        touched = await change.write(
+            effect,
+            events,
+            [key_target(row) for row in living.values()],
+            parameters=parameters,
+            once_built=not held_to and len(living) == 1,
+        )
         if len(touched) != len(living):
             raise NothingTouchedError
         # What a statement for several keys cannot tell, their organizations' part, is as it was read.

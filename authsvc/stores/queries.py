@@ -11,7 +11,9 @@ from sqlalchemy import Column, ColumnElement, Label, Select, bindparam, false, f
 from authsvc.domain.administration import OrganizationStatus
 from authsvc.domain.keys import KeyRecord, Micros
 from authsvc.ports import KeyFilter
+from authsvc.stores.columns import Text
 from authsvc.stores.filters import conditions
+from authsvc.stores.records import Parameters
 from authsvc.stores.tables import change_head, key_uses, keys, organizations
 
 # Everything but the secret-derived columns, which only a load compares.
@@ -36,14 +38,31 @@ _HEAD: tuple[Column[Any], ...] = (change_head.c.epoch, change_head.c.seq)
 _MATCHES = keys.c.digest.in_(bindparam("digests", expanding=True))
 
 
-def written_key(key_id: str, organization_id: str) -> tuple[ColumnElement[Any], ...]:
-    """Return what RETURNING tells of one key: its own columns, and the rest from where it stands."""
+def _written_key() -> tuple[ColumnElement[Any], ...]:
     owner = (
-        select(organizations.c[name]).where(organizations.c.id == organization_id).scalar_subquery().label(label)
+        select(organizations.c[name])
+        .where(organizations.c.id == bindparam("written_owner", type_=Text))
+        .scalar_subquery()
+        .label(label)
         for name, label in _OWNER_LABELS.items()
     )
-    use = (select(each.element).where(key_uses.c.key_id == key_id).scalar_subquery().label(each.name) for each in _USE)
+    use = (
+        select(each.element)
+        .where(key_uses.c.key_id == bindparam("written_key", type_=Text))
+        .scalar_subquery()
+        .label(each.name)
+        for each in _USE
+    )
     return (*KEY, *owner, *use)
+
+
+# What RETURNING tells of one key: its own columns, and the rest from where it stands; `written` names the key.
+WRITTEN_KEY = _written_key()
+
+
+def written(key_id: str, organization_id: str) -> Parameters:
+    """Return the parameters of `WRITTEN_KEY`."""
+    return {"written_key": key_id, "written_owner": organization_id}
 
 
 def load_statement(*, postgresql: bool) -> Select[Any]:
@@ -67,12 +86,6 @@ def head_statement(now: ColumnElement[int], *, postgresql: bool) -> Select[Any]:
     """Return the end of the change log and the database's time."""
     standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
     return select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1)
-
-
-def key_by_id(key_id: str, *, deleted: bool = False) -> Select[Any]:
-    """Return a key that is not deleted, or may be, with the position it was read at."""
-    found = _keys().where(keys.c.id == key_id)
-    return found if deleted else found.where(keys.c.deleted_at.is_(None))
 
 
 def keys_by_id(key_ids: Sequence[str]) -> Select[Any]:
@@ -131,6 +144,11 @@ def _keys() -> Select[Any]:
         .join(organizations, organizations.c.id == keys.c.organization_id)
         .outerjoin(key_uses, key_uses.c.key_id == keys.c.id)
     )
+
+
+# A key by the parameter `key_id`, with the position it was read at; the second one may be deleted.
+KEY_OR_TOMBSTONE = _keys().where(keys.c.id == bindparam("key_id", type_=Text))
+KEY_BY_ID = KEY_OR_TOMBSTONE.where(keys.c.deleted_at.is_(None))
 
 
 def _organizations() -> Select[Any]:

@@ -129,12 +129,11 @@ class SqlStore:
 
     async def get_key(self, key_id: str) -> Key:
         """Return one key, revoked ones included, deleted ones not."""
-        return rows.key(await self.database.run(one(self.database, queries.key_by_id(key_id), NO_KEY)))
+        return rows.key(await self.database.run(mutations.key(self.database, key_id)))
 
     async def get_tombstone(self, key_id: str) -> Key:
         """Return one key, whatever its status."""
-        statement = queries.key_by_id(key_id, deleted=True)
-        return rows.key(await self.database.run(one(self.database, statement, NO_KEY)))
+        return rows.key(await self.database.run(mutations.key(self.database, key_id, deleted=True)))
 
     async def find_key(self, digests: Sequence[Digest]) -> Key:
         """Return the key stored under any of the digests, whatever its status."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Insert, RowMapping, Update, insert, update
+from sqlalchemy import RowMapping
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import BEGINNING, AuditKey, Outcome
 from authsvc.domain.keys import Micros, Revision
-from authsvc.stores.tables import audit_events, change_head
+from authsvc.stores.tables import audit_events
 
 # What a row's mac is made of: all of it.
 CHAINED = tuple(column.name for column in audit_events.c if column.name != "mac")
@@ -39,23 +39,16 @@ class Trail:
         self._mac: bytes = head["audit_mac"] or BEGINNING
         self.next_seq: int = head["audit_seq"] - events + 1
 
-    def rows(
-        self, entries: Iterable[tuple[Actor, Event]], now: Micros, at: Revision | None, outcome: Outcome
-    ) -> Insert:
-        """Return what writes a few events at the end, which lies behind them then."""
-        written = self.chained(entries, now, at, outcome)
-        # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
-        return insert(audit_events).values(written if len(written) > 1 else written[0])
-
     def chained(
         self, entries: Iterable[tuple[Actor, Event]], now: Micros, at: Revision | None, outcome: Outcome
     ) -> list[dict[str, Any]]:
         """Return the rows of events at the end, which lies behind them then."""
         return [self._chained(_columns(actor, event, now, at, outcome)) for actor, event in entries]
 
-    def head(self) -> Update:
-        """Return what remembers where the trail ends, so that a missing end is noticed."""
-        return update(change_head).where(change_head.c.id == 1).values(audit_mac=self._mac)
+    @property
+    def end(self) -> bytes:
+        """What is to be remembered of where the trail ends, so that a missing end is noticed."""
+        return self._mac
 
     def _chained(self, columns: dict[str, Any]) -> dict[str, Any]:
         row = {"seq": self.next_seq, **columns, "mac_key": self._key.id}

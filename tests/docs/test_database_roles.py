@@ -11,7 +11,7 @@ import pytest
 from psycopg import errors
 
 from authsvc.domain.administration import Actor
-from authsvc.stores import migrate
+from authsvc.stores import migrate, schema
 from authsvc.stores.sql import SqlStore
 from tests.docs.markdown import only
 from tests.support.databases import grants, run_sql
@@ -54,7 +54,7 @@ def test_the_service_can_work(url: str) -> None:
     async def work() -> tuple[str, int]:
         store = SqlStore.open(url.format(role="authsvc"), PEPPERS)
         try:
-            await migrate.require(store.database)
+            await schema.require(store.database)
             changed = await store.create_organization(new_organization(), ACTOR)
             return changed.value.name, (await store.head()).revision.seq
         finally:

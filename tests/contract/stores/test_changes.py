@@ -284,6 +284,17 @@ async def test_whose_key_is_dead_changes_nothing(
     assert before == snapshot(database_url)
 
 
+async def test_whose_key_was_replaced_without_grace_changes_nothing(store: SqlStore) -> None:
+    """A rotation without grace ends a caller as a revocation does, also for a change that is under way."""
+    await furnish(store)
+    made = await store.create_key(new_key(8, id=ACTOR.key_id), ACTOR)
+    other = replace(ACTOR, key_id=key_id(2))
+    await store.rotate_key(ACTOR.key_id, made.value.etag, new_key(9, id=key_id(9)), 0, other)
+
+    with pytest.raises(UnauthenticatedError):
+        await store.create_key(new_key(10, id=key_id(10)), ACTOR)
+
+
 async def test_a_key_may_end_itself(store: SqlStore) -> None:
     """It is alive until that is written."""
     await furnish(store)

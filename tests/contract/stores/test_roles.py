@@ -10,7 +10,7 @@ from psycopg import errors
 
 from authsvc.domain.errors import PermissionDeniedError
 from authsvc.domain.usage import DAY
-from authsvc.stores import migrate
+from authsvc.stores import schema
 from authsvc.stores.sql import SqlStore
 from authsvc.stores.tables import metadata
 from tests.contract.stores.test_changes import furnish
@@ -79,7 +79,7 @@ async def test_maintenance_can_prune(postgres_url: str, request: pytest.FixtureR
         await service.verify_peppers(PEPPERS)
         await furnish(service)
         run_sql(postgres_url, "UPDATE audit_events SET at = at - interval '2 days'")
-        await migrate.require(maintenance.database)
+        await schema.require(maintenance.database)
         await maintenance.verify_peppers(PEPPERS)
         before = run_sql(postgres_url, "SELECT count(*) FROM audit_events")
         with pytest.raises(PermissionDeniedError, match="maintenance"):

@@ -13,8 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect
 
 from authsvc.domain.errors import StartupError, UnavailableError
-from authsvc.stores import migrate
-from authsvc.stores.migrate import CODE_REVISION, SCHEMA_REVISION, Schema
+from authsvc.stores import migrate, schema
+from authsvc.stores.schema import CODE_REVISION, SCHEMA_REVISION, Schema
 from authsvc.stores.sql import SqlStore
 from authsvc.stores.tables import metadata
 from tests.support.databases import run_sql, scratch_database
@@ -175,10 +175,10 @@ async def test_code_and_schema_examine_each_other(
     """A process works with schemas from the one it needs up to the first that shuts it out."""
     run_sql(database_url, change)
 
-    assert found is await migrate.examine(store.database)
+    assert found is await schema.examine(store.database)
     if found is not Schema.USABLE:
         with pytest.raises(StartupError, match=found.value):
-            await migrate.require(store.database)
+            await schema.require(store.database)
 
 
 async def test_a_database_without_a_schema_is_told_from_a_lost_one(empty_database_url: str, tmp_path: Path) -> None:
@@ -187,11 +187,11 @@ async def test_a_database_without_a_schema_is_told_from_a_lost_one(empty_databas
         (tmp_path / "empty.db").touch()
     empty, lost = SqlStore.open(empty_database_url, PEPPERS), SqlStore.open(f"sqlite:///{tmp_path}/lost.db", PEPPERS)
     try:
-        assert Schema.MISSING is await migrate.examine(empty.database)
+        assert Schema.MISSING is await schema.examine(empty.database)
         with pytest.raises(UnavailableError):
             await empty.load([digest(1)])
         with pytest.raises(UnavailableError):
-            await migrate.examine(lost.database)
+            await schema.examine(lost.database)
     finally:
         await empty.close()
         await lost.close()

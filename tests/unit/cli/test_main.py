@@ -150,3 +150,12 @@ def test_serve_and_demo_are_called_with_their_options(monkeypatch: pytest.Monkey
     assert command("serve", "--log-level", "DEBUG", "--drain", "0").status == 0
     assert command("demo", "--check").status == 1
     assert called == [("DEBUG", 0.0), True]
+
+
+def test_a_process_that_serves_does_without_what_makes_schemas() -> None:
+    """Importing it would lengthen every start by a tenth."""
+    look = (
+        "import sys, authsvc.cli.serve; print([name for name in sys.modules if name.startswith(('alembic', 'mako'))])"
+    )
+
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "[]\n"
