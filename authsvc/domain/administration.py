@@ -73,6 +73,7 @@ class Actor:
     organization_id: str
     address: str
     request_id: str
+    as_of: int | None = None  # position at which the key was read: no change of it since may have happened
     body: bytes = b""  # digest of all that is asked under `request_id`; empty: a repetition is not recognized
 
 

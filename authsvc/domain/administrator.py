@@ -14,7 +14,7 @@ from authsvc.domain.administration import ADMIN_API, Actor
 from authsvc.domain.api import Api
 from authsvc.domain.decision import effective_scopes
 from authsvc.domain.errors import PermissionDeniedError
-from authsvc.domain.keys import Assurance, KeyRecord
+from authsvc.domain.keys import Assurance, KeyRecord, Revision
 
 KEYS_READ = "keys:read"
 KEYS_WRITE = "keys:write"
@@ -37,6 +37,7 @@ class Administrator:
     api: Api
     record: KeyRecord
     address: str  # empty: not known
+    as_of: Revision | None = None  # of the record; None where no change is made
 
     @property
     def is_operator(self) -> bool:
@@ -59,6 +60,7 @@ class Administrator:
             organization_id=self.record.organization_id,
             address=self.address,
             request_id=request_id,
+            as_of=None if self.as_of is None else self.as_of.seq,
             body=body,
         )
 

@@ -34,7 +34,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import AuditKeys, Outcome
-from authsvc.domain.errors import AlreadyExistsError, StartupError, UnauthenticatedError
+from authsvc.domain.errors import AlreadyExistsError, StartupError, UnauthenticatedError, UnavailableError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores import records
 from authsvc.stores.columns import Instant
@@ -58,11 +58,12 @@ CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is clo
 
 USED_ALREADY = "request_id: it was used already"
 DEAD_ACTOR = "the key that makes this change was ended meanwhile"
+CHANGED_ACTOR = "the key that makes this change, or its organization, has changed meanwhile; try again"
 
 _POSTGRESQL = "postgresql"
 
 _EVENTS: BindParameter[int] = bindparam("events", type_=BigInteger)
-_DEAD = select(records.ACTOR_IS_DEAD)
+_ACTOR = select(records.ACTOR_IS_DEAD, records.ACTOR_HAS_CHANGED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +119,12 @@ class Change:
         if self._postgresql:
             combine = records.once_combined if once_built else records.combined
             touched = (await self._connection.execute(combine(effect, written, note), values)).mappings().all()
-            if any(row["actor_is_dead"] for row in touched):
-                raise UnauthenticatedError(DEAD_ACTOR)
+            for row in touched:
+                _hold_actor(row)
             if noted and any(row["noted"] == 0 for row in touched):
                 raise AlreadyExistsError(USED_ALREADY)
             return touched
-        if (await self._connection.execute(_DEAD, values)).scalar_one():
-            raise UnauthenticatedError(DEAD_ACTOR)
+        _hold_actor((await self._connection.execute(_ACTOR, values)).mappings().one())
         touched = (await self._connection.execute(effect, values)).mappings().all()
         for record in written:
             await self._connection.execute(record, values)
@@ -149,6 +149,8 @@ class Change:
             "forgotten": self.now - REMEMBERED,
             "acting_key": self._actor.key_id,
             "acting_at": self.now,
+            "acting_as_of": self._actor.as_of,
+            "acting_organization": self._actor.organization_id,
             "end": self._trail.end,
         }
 
@@ -165,6 +167,14 @@ class Change:
         return insert(auth_change).from_select(
             auth_change.c.keys(), select(given(self._postgresql, auth_change.c, changed))
         )
+
+
+def _hold_actor(found: RowMapping) -> None:
+    """Refuse a change of a caller that is not any more what it was let in as."""
+    if found["actor_is_dead"]:
+        raise UnauthenticatedError(DEAD_ACTOR)
+    if found["actor_has_changed"]:
+        raise UnavailableError(CHANGED_ACTOR)
 
 
 def _event_rows(told: Sequence[dict[str, Any]]) -> Insert:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Column,
     ColumnElement,
@@ -57,9 +58,9 @@ def inserted(prefix: str, table: Table, names: Sequence[str]) -> Insert:
 
 
 def combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[Any] | None) -> Effect:
-    """Return effect and records as one statement for PostgreSQL, which tells whether the actor had ended before."""
+    """Return effect and records as one statement for PostgreSQL, which tells what became of the actor before."""
     effect = effect.add_cte(*(record.cte(f"record_{n}") for n, record in enumerate(records)))
-    told: list[ColumnElement[Any]] = [ACTOR_IS_DEAD]
+    told: list[ColumnElement[Any]] = [ACTOR_IS_DEAD, ACTOR_HAS_CHANGED]
     if note is not None:
         told.append(select(func.count()).select_from(note.cte("noted")).scalar_subquery().label("noted"))
     return effect.add_columns(*told) if isinstance(effect, Select) else effect.returning(*told)
@@ -93,7 +94,15 @@ def _actor_is_dead() -> ColumnElement[bool]:
     return exists().where(actor.c.id == bindparam("acting_key", type_=Text), ended).label("actor_is_dead")
 
 
-ACTOR_IS_DEAD = _actor_is_dead()
+def _actor_has_changed() -> ColumnElement[bool]:
+    """Say whether the key that makes the change, or its organization, was changed since it was read."""
+    since, log = bindparam("acting_as_of", type_=BigInteger), auth_change.alias("since")
+    own = log.c.key_id == bindparam("acting_key", type_=Text)
+    owners = log.c.key_id.is_(None) & (log.c.organization_id == bindparam("acting_organization", type_=Text))
+    return exists().where(log.c.seq > since, or_(own, owners)).label("actor_has_changed")
+
+
+ACTOR_IS_DEAD, ACTOR_HAS_CHANGED = _actor_is_dead(), _actor_has_changed()
 EVENT = inserted("told", audit_events, audit_events.c.keys())
 END_OF_TRAIL = update(change_head).where(change_head.c.id == 1).values(audit_mac=bindparam("end", type_=LargeBinary))
 TARGET = inserted("changed", auth_change, auth_change.c.keys())

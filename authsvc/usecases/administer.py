@@ -43,7 +43,7 @@ class Administer:
         decision = decide(bearer, self._attempt(bearer, api, address))
         reason = decision.reason if isinstance(decision, Deny) else None
         self._record(bearer, api, None, reason, KnownSender(address))
-        caller = Administrator(api=api, record=bearer.record, address=address or "")
+        caller = Administrator(api=api, record=bearer.record, address=address or "", as_of=bearer.as_of)
         if isinstance(decision, Deny):
             raise _refusal(caller, decision)
         return caller

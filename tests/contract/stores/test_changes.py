@@ -295,6 +295,38 @@ async def test_whose_key_was_replaced_without_grace_changes_nothing(store: SqlSt
         await store.create_key(new_key(10, id=key_id(10)), ACTOR)
 
 
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        pytest.param(lambda store: store.update_key(key_id(2), "1", update(name="new"), ACTOR), True, id="updated"),
+        pytest.param(
+            lambda store: store.rotate_key(key_id(2), "1", new_key(9), 900_000_000, ACTOR), True, id="rotated"
+        ),
+        pytest.param(lambda store: store.suspend_organization(organization_id(1), "", ACTOR), True, id="suspended"),
+        pytest.param(lambda store: store.revoke_key(key_id(1), "", ACTOR), False, id="another-key"),
+        pytest.param(
+            lambda store: store.reinstate_organization(organization_id(2), "", ACTOR), False, id="another-org"
+        ),
+    ],
+)
+async def test_whose_key_has_changed_changes_nothing(
+    store: SqlStore, database_url: str, changed: Mutation, *, refused: bool
+) -> None:
+    """What a caller was let in as holds when its change is written, or it is let in anew; others may change."""
+    await furnish(store)
+    read = (await store.load([digest(2)])).as_of.seq
+    caller = replace(ACTOR, key_id=key_id(2), organization_id=organization_id(1), as_of=read)
+    await changed(store)
+    before = snapshot(database_url)
+
+    if refused:
+        with pytest.raises(UnavailableError, match="has changed meanwhile; try again"):
+            await store.create_key(new_key(10), caller)
+        assert before == snapshot(database_url)
+    read = (await store.load([digest(2)])).as_of.seq if refused else read
+    assert (await store.create_key(new_key(11), replace(caller, as_of=read))).value.record.id == key_id(11)
+
+
 async def test_a_key_may_end_itself(store: SqlStore) -> None:
     """It is alive until that is written."""
     await furnish(store)
