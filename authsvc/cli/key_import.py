@@ -39,10 +39,7 @@ def import_(
     ] = "",
     assurance: Annotated[
         str,
-        typer.Option(
-            "--assurance",
-            help="Of digests: declared, when the keys were drawn at random from 128 bits or more; else unknown.",
-        ),
+        typer.Option("--assurance", help="Of digests: declared (random, 128 bits or more) or unknown."),
     ] = "unknown",
     form: Annotated[str, typer.Option("--format", help="jsonl or csv. Default: by the file's name.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, and store nothing.")] = False,

@@ -37,7 +37,7 @@ class Administrator:
     api: Api
     record: KeyRecord
     address: str  # empty: not known
-    as_of: Revision | None = None  # of the record; None where no change is made
+    as_of: Revision | None  # of the record; None where it is not from the store: no change is held to it then
 
     @property
     def is_operator(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.errors import AdministratorsChangedError, ConflictError, UnavailableError
@@ -12,7 +12,7 @@ from authsvc.ports import KeyFilter
 from authsvc.stores import audit, queries, rows
 from authsvc.stores.database import Database
 from authsvc.stores.filters import conditions
-from authsvc.stores.mutations import key_target
+from authsvc.stores.mutations import REVOKE, key_target, revoking
 from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys
 from authsvc.stores.trail import Event
@@ -40,13 +40,7 @@ async def revoke(
     ids = sorted(key.record.id for key in ending)
     owners = {key.record.id: key.record.organization_id for key in ending}
     async with database.change(actor, large=True) as change:
-        effect = (
-            update(keys)
-            .where(keys.c.id.in_(ids), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
-            .where(*one_stays(others))
-            .values(revoked_at=change.now, revoke_reason=reason, updated_at=change.now, version=keys.c.version + 1)
-            .returning(keys.c.id)
-        )
+        effect = REVOKE.where(*one_stays(others)).returning(keys.c.id)
         event = Event(
             action=ACTION,
             target_kind="key",
@@ -58,7 +52,8 @@ async def revoke(
             count=len(ids),
         )
         targets = [key_target({"id": id_, "organization_id": owners[id_]}) for id_ in ids]
-        touched = await change.write(effect, (event,), targets, about=str(change.audit_seq))
+        parameters = revoking(ids, change.now, reason)
+        touched = await change.write(effect, (event,), targets, about=str(change.audit_seq), parameters=parameters)
         if len(touched) != len(ids):
             if others is not None and not touched:
                 raise AdministratorsChangedError(GONE)

@@ -106,6 +106,7 @@ class Change:
         """
         Write the effect, its audit rows and its change rows; return the rows the effect touched.
 
+        Where there is none, who asked leaves the transaction: what became of the caller comes with a row.
         On PostgreSQL all of it is one statement. With the commit that makes two round trips while
         everyone else waits for the position. A retry of the request is answered with what the first
         event is about, or `about`. What is the same object each time is kept with its records, `once_built`.

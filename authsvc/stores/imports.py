@@ -79,10 +79,14 @@ async def _store(database: Database, batch: ImportBatch, actor: Actor) -> Import
         await write(connection, batch, stored, actor, now)
         change = await database.position(connection, actor)
         owners = {key.organization_id for key in stored}
-        deleted = select(organizations.c.id).where(
-            _among(database, organizations.c.id, owners), organizations.c.status == OrganizationStatus.DELETED.value
+        deleted = (
+            select(func.count().label("deleted"))
+            .select_from(organizations)
+            .where(_among(database, organizations.c.id, owners))
+            .where(organizations.c.status == OrganizationStatus.DELETED.value)
         )
-        if await change.write(deleted, (_event(batch, len(stored)),), (_NEGATIVES,)):
+        (found,) = await change.write(deleted, (_event(batch, len(stored)),), (_NEGATIVES,))
+        if found["deleted"]:
             raise _OvertakenError
         return ImportedBatch(causes=causes, revision=change.revision)
 

@@ -25,7 +25,7 @@ from authsvc.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from authsvc.domain.keys import Revision
+from authsvc.domain.keys import Micros, Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
 from authsvc.stores.columns import Instant, Text
@@ -45,7 +45,7 @@ ATTEMPTS = 5  # at a change that loses races against others
 _CREATE_KEY = inserted("new", keys, keys.c.keys()).returning(*queries.WRITTEN_KEY)
 _UNBORN: Parameters = dict.fromkeys(keys.c.keys())
 _ENDED_AT = bindparam("ended_at", type_=Instant)
-_REVOKE = (
+REVOKE = (  # with `revoking`
     update(keys)
     .where(keys.c.id.in_(bindparam("revoked_ids", expanding=True)), keys.c.revoked_at.is_(None))
     .where(keys.c.deleted_at.is_(None))
@@ -56,7 +56,7 @@ _REVOKE = (
         version=keys.c.version + 1,
     )
 )
-_REVOKE_ANY = _REVOKE.returning(*queries.KEY)
+_REVOKE_ANY = REVOKE.returning(*queries.KEY)
 
 _ACTIVE = OrganizationStatus.ACTIVE.value
 _SUSPENDED = OrganizationStatus.SUSPENDED.value
@@ -236,15 +236,14 @@ async def _revoke(
     async with database.change(actor, events=len(living)) as change:
         same = (or_(keys.c.id != found[0]["id"], same) for same in same_version(keys, found[0], etag))
         held_to = (*same, *one_stays(others))
-        effect = _REVOKE.where(*held_to).returning(*queries.KEY) if held_to else _REVOKE_ANY
-        parameters = {"revoked_ids": list(living), "ended_at": change.now, "ended_why": reason}
+        effect = REVOKE.where(*held_to).returning(*queries.KEY) if held_to else _REVOKE_ANY
         before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
         events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
         touched = await change.write(
             effect,
             events,
             [key_target(row) for row in living.values()],
-            parameters=parameters,
+            parameters=revoking(list(living), change.now, reason),
             once_built=not held_to and len(living) == 1,
         )
         if len(touched) != len(living):
@@ -298,6 +297,11 @@ def _standing(found: RowMapping, wanted: str) -> Changed[Organization]:
 def position(row: RowMapping) -> Revision:
     """Return the position at which a row was read."""
     return Revision(epoch=row["epoch"], seq=row["seq"])
+
+
+def revoking(key_ids: Sequence[str], now: Micros, reason: str) -> Parameters:
+    """Return the parameters of `REVOKE`."""
+    return {"revoked_ids": key_ids, "ended_at": now, "ended_why": reason}
 
 
 def key_event(action: str, row: rows.Row, *, before: dict[str, Any], after: dict[str, Any], reason: str = "") -> Event:

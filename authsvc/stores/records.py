@@ -66,7 +66,7 @@ def combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[An
     return effect.add_columns(*told) if isinstance(effect, Select) else effect.returning(*told)
 
 
-# Those who ask have few effects of their own, built once.
+# For effects that are built once themselves, of which there are few.
 once_combined = lru_cache(maxsize=64)(combined)
 
 

@@ -157,7 +157,7 @@ class Scene:
         managing = {**own, "kind": "secret", "scopes": scopes}
         caller = world.stored(await world.key(**managing)).record
         other = (await world.key(**others)).changed.value.record.id
-        return cls(world, Administrator(api=PRODUCT, record=caller, address=""), other)
+        return cls(world, Administrator(api=PRODUCT, record=caller, address="", as_of=None), other)
 
     async def create(self, terms: dict[str, Any]) -> list[KeyRecord]:
         """Create a key; return it."""

@@ -109,7 +109,7 @@ async def _import(api: Api, scopes: frozenset[str], records: list[Any], assuranc
     world = await World(product=api).populate()
     boundless = world.boundless()
     own = replace(boundless.record, scopes=tuple(sorted({"keys:import", *scopes})), full_access=False)
-    caller = Administrator(api=boundless.api, record=own, address="")
+    caller = Administrator(api=boundless.api, record=own, address="", as_of=None)
 
     async def one() -> Any:
         yield Received(records=records, digest=b"")

@@ -144,7 +144,7 @@ class World:
             scopes=tuple(administration.scopes),
             full_access=True,
         )
-        return Administrator(api=administration, record=own, address="")
+        return Administrator(api=administration, record=own, address="", as_of=None)
 
     def stored(self, made: CreatedKey) -> Key:
         """Return a key as it is stored now."""

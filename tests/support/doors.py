@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -24,6 +24,7 @@ from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.hashing import Digest, Pepper, PepperSet
 from authsvc.domain.key_text import KeyClass, KeyTable
 from authsvc.domain.keys import KeyRecord, Micros, Revision
+from authsvc.domain.routes import RouteTable
 from authsvc.limits import LocalLimiter
 from authsvc.listeners import options, standard
 from authsvc.listeners.fast import FastListener
@@ -34,7 +35,7 @@ from authsvc.servicers.ext_authz import Check
 from authsvc.servicers.method import Method, Refusal, Waiting
 from authsvc.telemetry import CacheCounters, DecisionCounters, ListenerCounters
 from authsvc.usecases.authorize import Authorize
-from tests.support.builders import NOW, REVISION, api, key_class, record
+from tests.support.builders import NOW, PUBLISHABLE, REVISION, SECRET, api, key_class, record, route
 
 PEPPER_SECRET = b"a-pepper-that-no-answer-may-hold-"
 PEPPER = Pepper("p1", PEPPER_SECRET)
@@ -59,6 +60,21 @@ def new_key(of: KeyClass | None = None, seed: int = 0) -> str:
 KEY = new_key(seed=1)
 # The usual product on a host that needs no environment, so that a request has to state little.
 SHOP = api(environment_source=EnvironmentSource.NONE)
+ROUTED = replace(
+    SHOP,
+    routes=RouteTable(
+        [
+            route(),
+            route(method="POST", scopes=("things:create",), preflight=True),
+            route(method="DELETE", scopes=("things:write",)),
+            route(path="/health", scopes=(), public=True),
+        ]
+    ),
+)
+BROWSER = replace(
+    ROUTED,
+    kinds={"secret": SECRET, "publishable": replace(PUBLISHABLE, ceiling=frozenset({"things:create"}))},
+)
 # A machine busy with other tests must not turn an answer into a late one.
 PATIENT = CacheSettings(load_budget=TIMEOUT)
 

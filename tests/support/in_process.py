@@ -68,7 +68,7 @@ class InProcess:
         authorize = Authorize(cache_over(self._store, apis, clock), candidates, limiter, clock)
         self._check = Check(Apis([api]), authorize, DecisionCounters("envoy"))
         own = record(api=ADMIN_API, environment=None, full_access=True)
-        self._operator = Administrator(api=administration, record=own, address="")
+        self._operator = Administrator(api=administration, record=own, address="", as_of=None)
 
     def close(self) -> None:
         """Close the event loop."""

@@ -3,83 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import event, text
 
 from authsvc.domain.administration import Changed, Key
-from authsvc.domain.errors import UnauthenticatedError, UnavailableError
+from authsvc.domain.errors import UnavailableError
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import as_role, run_sql
 from tests.support.fakes import PEPPERS
+from tests.support.mutations import MUTATIONS, OF_ADMINISTRATORS, OF_TWO, Mutation, furnish, snapshot
 from tests.support.stored import (
     ACTOR,
-    ASKED,
     digest,
     key_id,
     new_key,
     new_organization,
     organization_id,
-    organization_update,
-    update,
 )
 
 CONCURRENT = 32
-TABLES = ("organizations", "keys", "audit_events", "auth_change", "change_head", "idempotency")
-
-Mutation = Callable[[SqlStore], Awaitable[Any]]
-
-MUTATIONS = [
-    pytest.param(lambda store: store.create_organization(new_organization(9), ACTOR), id="create-organization"),
-    pytest.param(lambda store: store.create_key(new_key(9), ACTOR), id="create-key"),
-    pytest.param(lambda store: store.revoke_key(key_id(1), "leaked", ACTOR), id="revoke-key"),
-    pytest.param(lambda store: store.suspend_organization(organization_id(1), "x", ACTOR), id="suspend"),
-    pytest.param(lambda store: store.reinstate_organization(organization_id(2), "x", ACTOR), id="reinstate"),
-    pytest.param(lambda store: store.update_key(key_id(1), "1", update(name="new"), ACTOR), id="update-key"),
-    pytest.param(lambda store: store.delete_key(key_id(1), "x", ACTOR), id="delete-key"),
-    pytest.param(lambda store: store.create_key(new_key(9), ASKED), id="create-key-once"),
-    pytest.param(
-        lambda store: store.update_organization(organization_id(1), "1", organization_update(plan="pro"), ACTOR),
-        id="update-organization",
-    ),
-    pytest.param(lambda store: store.delete_organization(organization_id(2), "x", ACTOR), id="delete-organization"),
-]
-# These write down what happens to each of two keys.
-OF_TWO = [
-    pytest.param(lambda store: store.rotate_key(key_id(1), "1", new_key(9), 900, ACTOR), id="rotate-key"),
-    pytest.param(lambda store: store.rotate_key(key_id(1), "1", new_key(9), 900, ASKED), id="rotate-key-once"),
-    pytest.param(lambda store: store.revoke_keys([key_id(1), key_id(2)], "x", ACTOR), id="revoke-keys"),
-]
-
-# These end an administrator, and are held to another one that stays.
-OF_ADMINISTRATORS = [
-    pytest.param(lambda store: _held(store, "revoke_keys", [key_id(1)], "x", ACTOR), id="revoke-administrator"),
-    pytest.param(lambda store: _held(store, "delete_key", key_id(1), "x", ACTOR), id="delete-administrator"),
-    pytest.param(lambda store: _held(store, "update_key", key_id(1), "1", update(), ACTOR), id="weaken-administrator"),
-]
-
-
-async def _held(store: SqlStore, change: str, *arguments: Any) -> Any:
-    return await getattr(store, change)(*arguments, others=[await store.get_key(key_id(2))])
-
-
-async def furnish(store: SqlStore) -> None:
-    """Store an active organization with one key, and a suspended one."""
-    await store.create_organization(new_organization(1), ACTOR)
-    await store.create_organization(new_organization(2), ACTOR)
-    await store.suspend_organization(organization_id(2), "unpaid", ACTOR)
-    await store.create_key(new_key(1), ACTOR)
-    await store.create_key(new_key(2), ACTOR)
-
-
-def snapshot(url: str) -> list[list[tuple[Any, ...]]]:
-    """Return all that a change could have touched."""
-    return [sorted(run_sql(url, f"SELECT * FROM {table}"), key=repr) for table in TABLES]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
@@ -265,76 +211,6 @@ async def test_repeating_a_change_writes_nothing(store: SqlStore, database_url: 
     await store.reinstate_organization(organization_id(1), "again", ACTOR)
 
     assert before == snapshot(database_url)
-
-
-@pytest.mark.parametrize("end", ["revoke_key", "delete_key"])
-@pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO])
-async def test_whose_key_is_dead_changes_nothing(
-    store: SqlStore, database_url: str, mutation: Mutation, end: str
-) -> None:
-    """A change is refused whose caller was let in before its key was ended, and comes to be written after."""
-    await furnish(store)
-    await store.create_key(new_key(8, id=ACTOR.key_id), ACTOR)
-    await getattr(store, end)(ACTOR.key_id, "stolen", replace(ACTOR, key_id=key_id(2)))
-    before = snapshot(database_url)
-
-    with pytest.raises(UnauthenticatedError):
-        await mutation(store)
-
-    assert before == snapshot(database_url)
-
-
-async def test_whose_key_was_replaced_without_grace_changes_nothing(store: SqlStore) -> None:
-    """A rotation without grace ends a caller as a revocation does, also for a change that is under way."""
-    await furnish(store)
-    made = await store.create_key(new_key(8, id=ACTOR.key_id), ACTOR)
-    other = replace(ACTOR, key_id=key_id(2))
-    await store.rotate_key(ACTOR.key_id, made.value.etag, new_key(9, id=key_id(9)), 0, other)
-
-    with pytest.raises(UnauthenticatedError):
-        await store.create_key(new_key(10, id=key_id(10)), ACTOR)
-
-
-@pytest.mark.parametrize(
-    ("changed", "refused"),
-    [
-        pytest.param(lambda store: store.update_key(key_id(2), "1", update(name="new"), ACTOR), True, id="updated"),
-        pytest.param(
-            lambda store: store.rotate_key(key_id(2), "1", new_key(9), 900_000_000, ACTOR), True, id="rotated"
-        ),
-        pytest.param(lambda store: store.suspend_organization(organization_id(1), "", ACTOR), True, id="suspended"),
-        pytest.param(lambda store: store.revoke_key(key_id(1), "", ACTOR), False, id="another-key"),
-        pytest.param(
-            lambda store: store.reinstate_organization(organization_id(2), "", ACTOR), False, id="another-org"
-        ),
-    ],
-)
-async def test_whose_key_has_changed_changes_nothing(
-    store: SqlStore, database_url: str, changed: Mutation, *, refused: bool
-) -> None:
-    """What a caller was let in as holds when its change is written, or it is let in anew; others may change."""
-    await furnish(store)
-    read = (await store.load([digest(2)])).as_of.seq
-    caller = replace(ACTOR, key_id=key_id(2), organization_id=organization_id(1), as_of=read)
-    await changed(store)
-    before = snapshot(database_url)
-
-    if refused:
-        with pytest.raises(UnavailableError, match="has changed meanwhile; try again"):
-            await store.create_key(new_key(10), caller)
-        assert before == snapshot(database_url)
-    read = (await store.load([digest(2)])).as_of.seq if refused else read
-    assert (await store.create_key(new_key(11), replace(caller, as_of=read))).value.record.id == key_id(11)
-
-
-async def test_a_key_may_end_itself(store: SqlStore) -> None:
-    """It is alive until that is written."""
-    await furnish(store)
-    await store.create_key(new_key(8, id=ACTOR.key_id), ACTOR)
-
-    changed = await store.revoke_key(ACTOR.key_id, "done", ACTOR)
-
-    assert changed.value.record.revoked_at is not None
 
 
 def watched(store: SqlStore) -> list[str]:

@@ -175,8 +175,9 @@ async def test_changes_that_wait_leave_connections_for_loads(
         async def load_beside_changes() -> BaseException | bool:
             with held(postgres_url):
                 changes = [asyncio.create_task(store.revoke_key(key_id(1), "leaked", ACTOR)) for _ in range(40)]
-                await asyncio.sleep(0)
-                loaded, *_ = await asyncio.gather(store.load([digest(1)]), return_exceptions=True)
+                # Tasks begin in their order, so the load asks for a connection after all of them.
+                load = asyncio.create_task(store.load([digest(1)]))
+                loaded, *_ = await asyncio.gather(load, return_exceptions=True)
                 found = not any(change.done() for change in changes) and not isinstance(loaded, BaseException)
             await asyncio.gather(*changes, return_exceptions=True)
             return found

@@ -90,9 +90,10 @@ class Scene:
         """Make two, and return them."""
         for number in (first, first + 1):
             await self.store.create_key(operator(number), ACTOR)
-        one, other = [(await self.store.get_key(key_id(number))).record for number in (first, first + 1)]
+        records = [(await self.store.get_key(key_id(number))).record for number in (first, first + 1)]
         api = self.apis.by_name[ADMIN_API]
-        return Administrator(api=api, record=one, address=""), Administrator(api=api, record=other, address="")
+        one, other = (Administrator(api=api, record=each, address="", as_of=None) for each in records)
+        return one, other
 
     async def left(self, first: int) -> int:
         """Return how many of the two administer still; leave none, for the next round."""

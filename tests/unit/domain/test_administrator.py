@@ -22,13 +22,13 @@ OTHER = "org_01J00000000000000000000002"
 
 def product(of: Api | None = None, **changes: Any) -> Administrator:
     """A product's key."""
-    return Administrator(api=of or api(), record=record(**changes), address="192.0.2.1")
+    return Administrator(api=of or api(), record=record(**changes), address="192.0.2.1", as_of=None)
 
 
 def operator(**changes: Any) -> Administrator:
     """A key of the administration itself."""
     fields = {"api": ADMIN_API, "environment": None, "scopes": ("keys:read",), **changes}
-    return Administrator(api=admin_api(), record=record(**fields), address="")
+    return Administrator(api=admin_api(), record=record(**fields), address="", as_of=None)
 
 
 @pytest.mark.parametrize(

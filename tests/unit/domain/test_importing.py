@@ -182,6 +182,7 @@ def test_who_may_import_only_brings_no_key_that_manages() -> None:
         api=administration.api,
         record=_with_scopes(administration, ("keys:import", "keys:read")),
         address="",
+        as_of=None,
     )
 
     assert intake(product, importer).admit(foreign_key(1, scopes=("keys:read",)))

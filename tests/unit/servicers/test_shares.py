@@ -21,12 +21,13 @@ SECRET = b"s" * 32
 
 def operator(number: int) -> Administrator:
     """Give an operator."""
-    return Administrator(api=admin_api(), record=record(id=f"key_{number}", api=ADMIN_API), address="")
+    return Administrator(api=admin_api(), record=record(id=f"key_{number}", api=ADMIN_API), address="", as_of=None)
 
 
 def product(number: int, organization: str) -> Administrator:
     """Give a product's key."""
-    return Administrator(api=shop(), record=record(id=f"product_{number}", organization_id=organization), address="")
+    own = record(id=f"product_{number}", organization_id=organization)
+    return Administrator(api=shop(), record=own, address="", as_of=None)
 
 
 def begin(places: Shares, caller: Administrator, address: str = "192.0.2.1") -> Place:

@@ -84,7 +84,7 @@ async def test_a_products_key_makes_no_stronger_one(
 ) -> None:
     """In every dimension the refusal names it, and nothing is stored."""
     made = await world.key(**{"scopes": ("keys:write", "things:read"), **own})
-    caller = Administrator(api=world.product, record=world.stored(made).record, address="")
+    caller = Administrator(api=world.product, record=world.stored(made).record, address="", as_of=None)
     stored = dict(world.store.keys)
 
     with pytest.raises(PermissionDeniedError, match=f"^{dimension}: "):

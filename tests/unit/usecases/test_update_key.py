@@ -71,7 +71,8 @@ async def test_a_products_key_makes_none_stronger(
 ) -> None:
     """A key as strong as itself cannot be widened in any dimension."""
     terms = {"scopes": ("keys:read", "keys:write", "things:read"), **own}
-    caller = Administrator(api=world.product, record=world.stored(await world.key(**terms)).record, address="")
+    own = world.stored(await world.key(**terms)).record
+    caller = Administrator(api=world.product, record=own, address="", as_of=None)
     made = await world.key(**terms)
     before = world.stored(made)
 

@@ -35,8 +35,9 @@ class KeyServiceStub:
     PERMISSION_DENIED (a scope is missing, or the result would be able to do more than the caller may grant), NOT_FOUND
     (no such record, or another organization's: one answer for both), UNAVAILABLE (nothing was changed as far as the
     service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED. Changes also: ABORTED
-    (`etag` is not the current one), ALREADY_EXISTS (`request_id` was used with another body), FAILED_PRECONDITION (the
-    state forbids it). Every change writes its audit record in the same transaction.
+    (`etag` is not the current one, or what the change counts on has changed meanwhile), ALREADY_EXISTS (`request_id` was
+    used with another body), FAILED_PRECONDITION (the state forbids it). Every change writes its audit record in the same
+    transaction.
     """
 
     @_typing.overload
@@ -95,8 +96,9 @@ class KeyServiceAsyncStub(KeyServiceStub):
     PERMISSION_DENIED (a scope is missing, or the result would be able to do more than the caller may grant), NOT_FOUND
     (no such record, or another organization's: one answer for both), UNAVAILABLE (nothing was changed as far as the
     service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED. Changes also: ABORTED
-    (`etag` is not the current one), ALREADY_EXISTS (`request_id` was used with another body), FAILED_PRECONDITION (the
-    state forbids it). Every change writes its audit record in the same transaction.
+    (`etag` is not the current one, or what the change counts on has changed meanwhile), ALREADY_EXISTS (`request_id` was
+    used with another body), FAILED_PRECONDITION (the state forbids it). Every change writes its audit record in the same
+    transaction.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -151,8 +153,9 @@ class KeyServiceServicer:
     PERMISSION_DENIED (a scope is missing, or the result would be able to do more than the caller may grant), NOT_FOUND
     (no such record, or another organization's: one answer for both), UNAVAILABLE (nothing was changed as far as the
     service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED. Changes also: ABORTED
-    (`etag` is not the current one), ALREADY_EXISTS (`request_id` was used with another body), FAILED_PRECONDITION (the
-    state forbids it). Every change writes its audit record in the same transaction.
+    (`etag` is not the current one, or what the change counts on has changed meanwhile), ALREADY_EXISTS (`request_id` was
+    used with another body), FAILED_PRECONDITION (the state forbids it). Every change writes its audit record in the same
+    transaction.
     """
 
     def CreateKey(
