@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 
 from authsvc.domain.decision import Bearer, counted_for
-from authsvc.domain.keys import KeyRecord
-from authsvc.domain.quotas import Limit, State, Verdict, spend
+from authsvc.domain.quotas import Limit, State, Verdict, recovers, spend
 
 _LOOKS = 64  # at buckets, for each new one
 
@@ -38,9 +37,20 @@ class LocalLimiter:
     def spend(self, bearer: Bearer) -> tuple[Verdict, ...]:
         """Take one request from every limit, or from none when one refuses; the tightest verdict first."""
         limits = bearer.limits
-        if len(limits) == 1:
-            return (self._spend_one(limits[0], bearer.record),)
-        return self._ask(bearer, keep=True) if limits else ()
+        if len(limits) != 1:
+            return self._ask(bearer, keep=True) if limits else ()
+        # What `_ask` does for several, for the keys that have one limit: nearly all.
+        limit = limits[0]
+        owner, now = counted_for(limit, bearer.record), self._now()
+        with self._lock:
+            buckets = self._by_shape.get(limit.shape)
+            known = None if buckets is None else buckets.get(owner)
+            verdict, state = limit.arithmetic(limit, known, now)
+            if buckets is not None and known is not None and verdict.allowed:
+                buckets[owner] = state
+            elif verdict.allowed:
+                self._enter(limit, owner, state, now)
+        return (verdict,)
 
     def peek(self, bearer: Bearer) -> tuple[Verdict, ...]:
         """Say what `spend` would."""
@@ -50,30 +60,18 @@ class LocalLimiter:
         """Return how many buckets are kept."""
         return len(self._recovery)
 
-    def _spend_one(self, limit: Limit, record: KeyRecord) -> Verdict:
-        """Do what `_ask` does for several, for the keys that have one limit: nearly all."""
-        owner, now = counted_for(limit, record), self._now()
-        with self._lock:
-            buckets = self._by_shape.get(limit.shape)
-            known = None if buckets is None else buckets.get(owner)
-            verdict, state = spend(limit, known, now)
-            if buckets is not None and known is not None and verdict.allowed:
-                buckets[owner] = state
-            elif verdict.allowed:
-                self._enter(limit, owner, state, now)
-        return verdict
-
     def _ask(self, bearer: Bearer, *, keep: bool) -> tuple[Verdict, ...]:
         now, record = self._now(), bearer.record
         asked: list[tuple[Limit, str, State]] = []
         verdicts: list[Verdict] = []
         with self._lock:
             for limit in bearer.limits:
-                owner = counted_for(limit, record)
-                verdict, state = spend(limit, self._by_shape.get(limit.shape, {}).get(owner), now)
+                owner, buckets = counted_for(limit, record), self._by_shape.get(limit.shape)
+                verdict, state = spend(limit, None if buckets is None else buckets.get(owner), now)
                 verdicts.append(verdict)
                 asked.append((limit, owner, state))
-            if keep and all(verdict.allowed for verdict in verdicts):
+                keep = keep and verdict.allowed
+            if keep:
                 for limit, owner, state in asked:
                     buckets = self._by_shape.get(limit.shape)
                     if buckets is not None and owner in buckets:
@@ -87,7 +85,7 @@ class LocalLimiter:
     def _enter(self, limit: Limit, owner: str, state: State, now: int) -> None:
         self._make_room(now)
         self._entered += 1
-        heapq.heappush(self._recovery, (_recovers(limit, state), self._entered, limit, owner))
+        heapq.heappush(self._recovery, (recovers(limit, state), self._entered, limit, owner))
         self._by_shape.setdefault(limit.shape, {})[owner] = state
 
     def _make_room(self, now: int) -> None:
@@ -101,21 +99,14 @@ class LocalLimiter:
                 return
             looks += 1
             buckets = self._by_shape[limit.shape]
-            recovers = _recovers(limit, buckets[owner])
-            if recovers > noted and noted <= now:
-                heapq.heapreplace(recovery, (recovers, number, limit, owner))
+            due = recovers(limit, buckets[owner])
+            if due > noted and noted <= now:
+                heapq.heapreplace(recovery, (due, number, limit, owner))
                 continue
             heapq.heappop(recovery)
             del buckets[owner]
             if not buckets:
                 del self._by_shape[limit.shape]
-
-
-def _recovers(limit: Limit, state: State) -> int:
-    """Return when dropping the state changes nothing any more."""
-    if isinstance(state, int):
-        return state
-    return state[-1] + limit.period_ns if state else 0
 
 
 def _tightness(verdict: Verdict) -> tuple[bool, int, int]:

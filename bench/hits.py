@@ -71,7 +71,7 @@ def _denials(conditions: Conditions) -> Samples:
             "unknown key": check_request(_never_stored()),
             "bad checksum": check_request(key[:-1] + ("0" if key[-1] != "0" else "1")),
             "wrong scope": check_request(reader, target="/api/v1/sessions", method="POST"),
-            "rate limited": check_request(service.administrator.key(rate_limits=["1/day"])),
+            "rate limited": check_request(service.administrator.key(kind="trial")),
         }
         for _ in range(2):  # the first request of the limited key is within its limit
             answers = {name: servers.call(service.fast, message) for name, message in messages.items()}

@@ -33,6 +33,7 @@ class Purpose(StrEnum):
 _AUTHENTICATE = Purpose.AUTHENTICATE
 _BY_REQUEST = EnvironmentSource.REQUEST
 _BY_KEY = Subject.KEY
+_RATE_LIMITED = Reason.RATE_LIMITED
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -40,8 +41,8 @@ class Bearer:
     """
     A key record with what follows from it and its API alone, worked out once a load.
 
-    `rules` are those of `RULES` that this record can trip. `rendered` and `told` are room for the
-    doors, Envoy's and the backends', to keep their parts of the answers to this key: hence it is not frozen.
+    `rules` are those of `RULES` that this record can trip. `rendered`, `described` and `told` are room
+    for the doors, Envoy's and the backends', to keep their parts of the answers to this key: hence it is not frozen.
     """
 
     record: KeyRecord
@@ -50,6 +51,7 @@ class Bearer:
     rules: tuple[Check, ...]
     as_of: Revision
     rendered: tuple[bytes, bytes, bytes] | None = None
+    described: bytes | None = None
     told: bytes | None = None
 
 
@@ -117,9 +119,13 @@ class Attempt:
         return self.sender.address(self.api)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Deny:
-    """A refusal. `detail` is for logs, audit and explanations, never for the caller."""
+    """
+    A refusal. `detail` is for logs, audit and explanations, never for the caller.
+
+    Not frozen, as `Allow`: one is made for every request that a limit refuses.
+    """
 
     reason: Reason
     detail: str
@@ -283,7 +289,7 @@ def check_rate(bearer: Bearer, attempt: Attempt) -> Objection:
     # Any refusal counts, wherever it stands: the order of the verdicts is for headers.
     for verdict in verdicts:
         if not verdict.allowed:
-            return Deny(reason=Reason.RATE_LIMITED, detail=f"limit {verdict.limit.name!r}", verdicts=verdicts)
+            return Deny(reason=_RATE_LIMITED, detail=f"limit {verdict.limit.name}", verdicts=verdicts)
     return None
 
 

@@ -62,6 +62,10 @@ class Checksum(StrEnum):
     NONE = "none"
 
 
+# Every guess at a key asks for them, and reading a member through its class takes a while.
+_VISIBLE, _UNCHECKED = Alphabet.VISIBLE, Checksum.NONE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyClass:
     """One row of an API's prefix table. Lengths count the body: random part and checksum."""
@@ -106,7 +110,10 @@ class KeyTable:
         for prefix, classes in self._by_prefix:
             if text.startswith(prefix):
                 # A shorter prefix must not rescue a body that its longest prefix refuses.
-                return next((c for c in classes if _well_formed(c, text)), None)
+                for key_class in classes:
+                    if _well_formed(key_class, text):
+                        return key_class
+                return None
         return None
 
     def creating(self, kind: str, environment: str | None) -> KeyClass | None:
@@ -135,7 +142,7 @@ def _well_formed(key_class: KeyClass, text: str) -> bool:
     body = text[len(key_class.prefix) :]
     if not key_class.min_length <= len(body) <= key_class.max_length:
         return False
-    if key_class.alphabet is Alphabet.VISIBLE:
+    if key_class.alphabet is _VISIBLE:
         return presentable(text)
     if _body(key_class.alphabet).fullmatch(body) is None:
         return False
@@ -149,7 +156,7 @@ def _body(alphabet: Alphabet) -> re.Pattern[str]:
 
 
 def _checksum_length(key_class: KeyClass) -> int:
-    return 0 if key_class.checksum is Checksum.NONE else _crc_length(key_class.alphabet)
+    return 0 if key_class.checksum is _UNCHECKED else _crc_length(key_class.alphabet)
 
 
 @lru_cache

@@ -103,9 +103,10 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
     if api is None:
         return NO_API
     required, public = (None, False) if route is None else (route.scopes, route.public)
-    # Nearly always the operator's configuration names the API and nothing else.
-    more = len(extensions) > 1 or (len(extensions) == 1 and "api" not in extensions)
-    if more:
+    named = extensions.get("environment")
+    by_request = api.environment_source is _BY_REQUEST
+    # Nearly always the operator's configuration names the API, and the environment where there are some, and no more.
+    if len(extensions) != (name is not None) + (named is not None and by_request):
         required, public = _told(extensions, api, required, public=public)
     if public or (request.method == "OPTIONS" and _preflight(api, request)):
         return Settled(api=api, decision=PUBLIC, route=route)
@@ -114,9 +115,7 @@ def from_http(apis: Apis, request: HttpRequest) -> Question | Settled:
         _AUTHORIZE,
         route,
         required,
-        environment_of(api, extensions.get("environment") if more else None, route, request.host)
-        if api.environment_source is _BY_REQUEST
-        else None,
+        environment_of(api, named, route, request.host) if by_request else None,
         headers.get("origin"),
         request,
         None,  # the resource's organization: nobody names one

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -25,9 +26,6 @@ class Algorithm(StrEnum):
 
     GCRA = "gcra"
     SLIDING_WINDOW = "sliding_window"
-
-
-_GCRA = Algorithm.GCRA  # reading a member through its class costs as much as the arithmetic
 
 
 class Subject(StrEnum):
@@ -55,6 +53,7 @@ class Limit:
     interval_ns: int = field(init=False, repr=False, compare=False)  # gcra: from one request to the next
     capacity_ns: int = field(init=False, repr=False, compare=False)  # gcra: what a burst may run ahead
     period_s: int = field(init=False, repr=False, compare=False)  # seconds, rounded up
+    arithmetic: Arithmetic = field(init=False, repr=False, compare=False)
     shape: str = field(init=False, repr=False, compare=False)  # all of the above, as a text to find buckets by
 
     def __post_init__(self) -> None:
@@ -66,6 +65,7 @@ class Limit:
         shape = f"{self.subject}/{self.algorithm}/{self.count}/{self.period_ns}/{self.burst}/{self.name}"
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "period_s", -(-self.period_ns // NANOS_PER_SECOND))
+        object.__setattr__(self, "arithmetic", _ARITHMETIC[self.algorithm])
 
 
 @dataclass(slots=True)
@@ -80,6 +80,7 @@ class Verdict:
 
 
 State = int | tuple[int, ...]  # gcra: theoretical arrival time; sliding window: instants, oldest first
+Arithmetic = Callable[[Limit, State | None, int], tuple[Verdict, State]]  # see `spend`
 
 
 def parse_rate(text: str) -> tuple[int, int] | None:
@@ -92,28 +93,27 @@ def parse_rate(text: str) -> tuple[int, int] | None:
 
 def spend(limit: Limit, state: State | None, now: int) -> tuple[Verdict, State]:
     """Ask for one request; the returned state is to be kept only when every limit allowed it."""
-    if limit.algorithm is _GCRA:
-        return _gcra(limit, state if isinstance(state, int) else now, now)
-    return _sliding_window(limit, state if isinstance(state, tuple) else (), now)
+    return limit.arithmetic(limit, state, now)
 
 
-def forgettable(limit: Limit, state: State, now: int) -> bool:
-    """Whether dropping the state would change nothing."""
+def recovers(limit: Limit, state: State) -> int:
+    """Return when the limit has all of its room again: from then on dropping the state changes nothing."""
     if isinstance(state, int):
-        return state <= now
-    return not state or state[-1] <= now - limit.period_ns
+        return state
+    return state[-1] + limit.period_ns if state else 0
 
 
-def _gcra(limit: Limit, arrival: int, now: int) -> tuple[Verdict, State]:
-    interval = limit.interval_ns
-    after = max(arrival, now) + interval
-    excess = after - now - limit.capacity_ns
-    if excess > 0:
-        return Verdict(False, limit, 0, arrival - now, excess), arrival
-    return Verdict(True, limit, -excess // interval, after - now, 0), after
+def _gcra(limit: Limit, state: State | None, now: int) -> tuple[Verdict, State]:
+    arrival = state if isinstance(state, int) and state > now else now
+    ahead = arrival - now + limit.interval_ns
+    room = limit.capacity_ns - ahead
+    if room < 0:
+        return Verdict(False, limit, 0, arrival - now, -room), arrival
+    return Verdict(True, limit, room // limit.interval_ns, ahead, 0), now + ahead
 
 
-def _sliding_window(limit: Limit, instants: tuple[int, ...], now: int) -> tuple[Verdict, State]:
+def _sliding_window(limit: Limit, state: State | None, now: int) -> tuple[Verdict, State]:
+    instants = state if isinstance(state, tuple) else ()
     # Callers read the clock before they take their turn; out of order, the instants could not be searched.
     now = max(now, instants[-1]) if instants else now
     # Half-open: a request made exactly one period ago no longer counts.
@@ -122,3 +122,6 @@ def _sliding_window(limit: Limit, instants: tuple[int, ...], now: int) -> tuple[
         retry = live[-limit.count] + limit.period_ns - now
         return Verdict(False, limit, 0, live[-1] + limit.period_ns - now, retry), live
     return Verdict(True, limit, limit.count - len(live) - 1, limit.period_ns, 0), (*live, now)
+
+
+_ARITHMETIC: dict[Algorithm, Arithmetic] = {Algorithm.GCRA: _gcra, Algorithm.SLIDING_WINDOW: _sliding_window}

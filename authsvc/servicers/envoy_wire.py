@@ -55,6 +55,8 @@ _GRPC_CODE = {
     Reason.RATE_LIMITED: 8,
     Reason.UNAVAILABLE: 14,
 }
+# Reading a member through its class takes a while.
+_RATE_LIMITED, _INVALID_KEY = Reason.RATE_LIMITED, Reason.INVALID_KEY
 _PERMISSION_DENIED = 7
 _UNAUTHENTICATED_STATUS = 401
 _UNAVAILABLE_RETRY_AFTER = 1  # seconds
@@ -81,16 +83,16 @@ def deny(
 ) -> bytes:
     """Return the answer that stops a request. `origin` is the browser's; `grpc` tells a gRPC client."""
     reason, verdicts = decision.reason, decision.verdicts
-    wait = retry_after(verdicts) if reason is Reason.RATE_LIMITED else None
+    wait = retry_after(verdicts) if reason is _RATE_LIMITED else None
     parts = [decision_id.encode().join(_deny_parts(api, reason, decision.required_scope, wait, grpc=grpc))]
     if bearer is not None:
-        parts.append(_metadata_of(bearer))
+        parts.append(bearer.described or _describe(bearer))
     if api is not None:
         if verdicts:
             parts.append(_deny_rate(api, rate_states(verdicts)))
         if origin is not None:
             # A dead key must look like an unknown one, here too.
-            kind = None if bearer is None or reason is Reason.INVALID_KEY else bearer.record.kind
+            kind = None if bearer is None or reason is _INVALID_KEY else bearer.record.kind
             parts.append(_cors(api, reason, kind, origin))
     return b"".join(parts)
 
@@ -168,17 +170,15 @@ def _render(api: Api, bearer: Bearer) -> tuple[bytes, bytes, bytes]:
     bearer.rendered = (
         _group(api, record.kind, record.environment or "", scopes),
         CheckResponse(ok_response=OkHttpResponse(headers=own)).SerializeToString(),
-        _metadata_of(bearer),
+        bearer.described or _describe(bearer),
     )
     return bearer.rendered
 
 
-def _metadata_of(bearer: Bearer) -> bytes:
-    """Return whom an answer is about, for the access log, refusals included."""
-    if bearer.rendered is not None:
-        return bearer.rendered[2]
+def _describe(bearer: Bearer) -> bytes:
+    """Serialize whom an answer is about, for the access log, refusals included, and keep it."""
     record = bearer.record
-    return CheckResponse(
+    bearer.described = CheckResponse(
         dynamic_metadata=_metadata(
             {
                 "organization": record.organization_id,
@@ -188,6 +188,7 @@ def _metadata_of(bearer: Bearer) -> bytes:
             }
         )
     ).SerializeToString()
+    return bearer.described
 
 
 @lru_cache(maxsize=16_384)

@@ -16,7 +16,10 @@ def whole_seconds(nanos: int) -> int:
 
 def retry_after(verdicts: Sequence[Verdict]) -> int:
     """Return the seconds after which every limit has room again; at least 1."""
-    return max(1, *(whole_seconds(verdict.retry_ns) for verdict in verdicts))
+    longest = 1
+    for verdict in verdicts:
+        longest = max(longest, whole_seconds(verdict.retry_ns))
+    return longest
 
 
 class RateState(NamedTuple):
@@ -31,14 +34,12 @@ class RateState(NamedTuple):
 
 def rate_states(verdicts: Sequence[Verdict]) -> tuple[tuple[str, int, int, int, int], ...]:
     """Return what the headers need, as plain `RateState` fields: many verdicts share it, so answers are kept by it."""
-    if len(verdicts) == 1:
-        return (_state(verdicts[0]),)
-    return tuple(map(_state, verdicts))
-
-
-def _state(verdict: Verdict) -> tuple[str, int, int, int, int]:
-    limit = verdict.limit
-    return (limit.name, limit.count, limit.period_s, verdict.remaining, -(-verdict.reset_ns // NANOS_PER_SECOND))
+    return tuple(
+        [
+            (v.limit.name, v.limit.count, v.limit.period_s, v.remaining, -(-v.reset_ns // NANOS_PER_SECOND))
+            for v in verdicts
+        ]
+    )
 
 
 def rate_headers(wanted: RateHeaders, fields: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsvc.domain.quotas import Algorithm, Limit, State, Verdict, forgettable, parse_rate, spend
+from authsvc.domain.quotas import Algorithm, Limit, State, Verdict, parse_rate, recovers, spend
 from tests.support.builders import limit
 
 START = 10**12
@@ -152,17 +152,16 @@ def test_at_the_reset_time_the_full_allowance_is_back_and_not_before(rule: Limit
     reset = now + ran.verdicts[-1].reset_ns
     assert ran.state is not None
 
-    assert forgettable(rule, ran.state, reset)
-    assert not forgettable(rule, ran.state, reset - 1)
+    assert recovers(rule, ran.state) == reset
 
 
 @given(BOTH, RUNS, st.integers(min_value=0, max_value=500))
-def test_forgetting_what_is_forgettable_changes_nothing(rule: Limit, times: list[int], later: int) -> None:
+def test_forgetting_what_has_recovered_changes_nothing(rule: Limit, times: list[int], later: int) -> None:
     """The limiter drops such states to make room."""
     state, now = run(rule, times).state, times[-1] + later
     assert state is not None
 
-    assert not forgettable(rule, state, now) or spend(rule, state, now) == spend(rule, None, now)
+    assert now < recovers(rule, state) or spend(rule, state, now) == spend(rule, None, now)
 
 
 @given(st.integers(min_value=1, max_value=10**9), st.sampled_from(["second", "minute", "hour", "day"]))

@@ -10,8 +10,8 @@ from authsvc.domain.quotas import (
     Limit,
     State,
     Verdict,
-    forgettable,
     parse_rate,
+    recovers,
     spend,
 )
 from tests.support.builders import limit
@@ -173,6 +173,6 @@ def test_a_state_of_the_other_algorithm_starts_afresh(rule: Limit, state: State)
         pytest.param((T - 2 * MINUTE, T - MINUTE + 1), False, id="window-not-yet"),
     ],
 )
-def test_forgettable(state: State, *, expected: bool) -> None:
-    """Only a state that equals none may be dropped."""
-    assert expected == forgettable(WINDOW, state, T)
+def test_recovers(state: State, *, expected: bool) -> None:
+    """From when on a state equals none, and may be dropped."""
+    assert expected == (recovers(WINDOW, state) <= T)
