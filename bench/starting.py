@@ -22,6 +22,8 @@ _PATIENCE = 60.0
 
 def _start(conditions: Conditions) -> Samples:
     environ = servers.environment(conditions.folder / "service")
+    # What is installed has its bytecode; here the first start leaves it.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     servers.prepare(environ)
     with servers.service(environ) as service:
         message = check_request(service.administrator.key())
