@@ -9,6 +9,7 @@ its bearer or its refusal, made once, then the decision id, then what changes wi
 from __future__ import annotations
 
 import secrets
+import threading
 from functools import lru_cache
 
 from authsvc_client.v1.auth_service_pb2 import AuthorizeResponse, BatchAuthorizeResult
@@ -18,6 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from authsvc.domain.api import Api
 from authsvc.domain.decision import ALLOW, Allow, Bearer, Deny, Outcome
 from authsvc.domain.keys import Revision
+from authsvc.domain.quotas import NANOS_PER_SECOND, Verdict
 from authsvc.domain.reasons import Reason
 from authsvc.servicers import auth_wire
 from authsvc.servicers.decision_ids import LENGTH
@@ -26,7 +28,8 @@ from authsvc.servicers.rate_headers import retry_after
 _INVALID_KEY = Reason.INVALID_KEY
 _RATE_LIMITED = Reason.RATE_LIMITED
 _RESULT, _CORRELATION_ID, _RESPONSE = b"\x0a", b"\x0a", b"\x12"  # fields 1, 1 and 2, each with its length
-_ONE_BYTE = 0x80  # a length below it is one byte
+_ONE_BYTE, _TWO_BYTES = 0x80, 0x4000  # a length below them is so long
+_LOW, _BITS = 0x7F, 7  # of each byte of a length
 
 
 def response(outcome: Outcome, decision_id: str, *, stale: bool) -> bytes:
@@ -44,7 +47,7 @@ def response(outcome: Outcome, decision_id: str, *, stale: bool) -> bytes:
             head += _as_of(bearer.as_of)
     answer = head + _DECISION_ID + decision_id.encode()
     if verdicts:
-        answer += _part(Decision(rate_limit=auth_wire.rate_limit(verdicts[0])))
+        answer += _RATE_LIMIT.part(verdicts[0])
     return answer + _STALE if stale else answer
 
 
@@ -63,10 +66,12 @@ def _sized(tag: bytes, content: bytes) -> bytes:
     size = len(content)
     if size < _ONE_BYTE:
         return tag + bytes((size,)) + content
+    if size < _TWO_BYTES:
+        return tag + bytes((size & _LOW | _ONE_BYTE, size >> _BITS)) + content
     coded = bytearray(tag)
     while size >= _ONE_BYTE:
-        coded.append(size & (_ONE_BYTE - 1) | _ONE_BYTE)
-        size >>= 7
+        coded.append(size & _LOW | _ONE_BYTE)
+        size >>= _BITS
     coded.append(size)
     return bytes(coded) + content
 
@@ -93,6 +98,25 @@ def _wait(seconds: int) -> bytes:
 @lru_cache(maxsize=1024)
 def _as_of(revision: Revision) -> bytes:
     return _part(Decision(revision=str(revision)))
+
+
+class _RateLimitPart(threading.local):
+    """A limit's state as a part. Each thread fills messages that it has: making the four takes five times as long."""
+
+    def __init__(self) -> None:
+        self._whole = AuthorizeResponse()
+        self._limit = self._whole.decision.rate_limit
+        self._reset = self._limit.reset
+
+    def part(self, verdict: Verdict) -> bytes:
+        """Serialize what `auth_wire.rate_limit` says."""
+        limit, reset = self._limit, self._reset
+        limit.limit, limit.remaining = verdict.limit.count, verdict.remaining
+        reset.seconds, reset.nanos = divmod(verdict.reset_ns, NANOS_PER_SECOND)
+        return self._whole.SerializeToString()
+
+
+_RATE_LIMIT = _RateLimitPart()
 
 
 def _part(decision: Decision) -> bytes:

@@ -100,16 +100,22 @@ def _question(
     environment = origin = source_ip = None
     host = ""
     if context is not _NO_CONTEXT:
-        environment = context.environment if context.HasField("environment") else None
-        origin = context.origin if context.HasField("origin") else None
-        source_ip = context.source_ip if context.HasField("source_ip") else None
+        # What is not empty is there; only of the rest it must be asked.
+        environment = context.environment or ("" if context.HasField("environment") else None)
+        origin = context.origin or ("" if context.HasField("origin") else None)
+        source_ip = context.source_ip or ("" if context.HasField("source_ip") else None)
         host = context.host
-        _bound("context.environment", environment or "", _MAX_NAME)
-        _bound("context.origin", origin or "", _MAX_ORIGIN)
-        _bound("context.source_ip", source_ip or "", _MAX_ADDRESS)
+        if environment:
+            _bound("context.environment", environment, _MAX_NAME)
+        if origin:
+            _bound("context.origin", origin, _MAX_ORIGIN)
+        if source_ip:
+            _bound("context.source_ip", source_ip, _MAX_ADDRESS)
     at_least = request.at_least_revision
-    _bound("organization_id", organization_id, _MAX_NAME)
-    _bound("at_least_revision", at_least, _MAX_NAME)
+    if organization_id:
+        _bound("organization_id", organization_id, _MAX_NAME)
+    if at_least:
+        _bound("at_least_revision", at_least, _MAX_NAME)
     return Question(
         api,
         purpose,
