@@ -15,6 +15,7 @@ from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest, HeaderM
 IDENTITY_PREFIX = "x-authsvc-"
 
 _IDENTITY_WORD = "authsvc"
+_IDENTITY_BYTES = _IDENTITY_WORD.encode()
 _CONTROL = re.compile(r"[\0\r\n]")
 _SEPARATOR = re.compile(r"[^a-z0-9]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110
@@ -55,9 +56,10 @@ def http_request(payload: bytes) -> EnvoyRequest:
     except Exception as error:
         # Whatever the parser objects to; invalid UTF-8 in a field is such a thing.
         raise MalformedRequestError from error
-    # One look at all names and one at all values is enough for nearly every request.
+    # One look at everything and one at all values is enough for nearly every request.
     text = "".join(values)
-    remarkable = "\n" in text or "\r" in text or "\0" in text or _IDENTITY_WORD in "".join(names)
+    ours = _IDENTITY_BYTES in payload and _IDENTITY_WORD in "".join(names)
+    remarkable = ours or "\n" in text or "\r" in text or "\0" in text
     return EnvoyRequest(method, target, host, headers, extensions, attributes, remarkable)
 
 
