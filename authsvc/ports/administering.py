@@ -256,9 +256,20 @@ class Registry(Protocol):
         """Revoke a key; revoking it again keeps the first instant and reason and changes nothing."""
 
     async def revoke_keys(
-        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+        self,
+        key_ids: Sequence[str],
+        reason: str,
+        actor: Actor,
+        *,
+        etag: str = "",
+        others: Sequence[Key] | None = None,
+        as_read: Key | None = None,
     ) -> Changed[tuple[Key, ...]]:
-        """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
+        """
+        Revoke several keys at one position, those that are revoked left as they are. The etag is of the first.
+
+        With `as_read` the first one must still have the successor that it had then, else `ConflictError`.
+        """
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
         """Return those of the keys that are there and not deleted."""

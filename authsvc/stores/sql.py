@@ -156,10 +156,18 @@ class SqlStore:
         return Changed(value=changed.value[0], revision=changed.revision)
 
     async def revoke_keys(
-        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+        self,
+        key_ids: Sequence[str],
+        reason: str,
+        actor: Actor,
+        *,
+        etag: str = "",
+        others: Sequence[Key] | None = None,
+        as_read: Key | None = None,
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
-        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag, others))
+        held_to = mutations.HeldTo(etag, others, as_read)
+        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, held_to))
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
         """Return those of the keys that are there and not deleted."""
