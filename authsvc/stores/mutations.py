@@ -135,7 +135,7 @@ async def suspend_organization(
             return await _switch(database, found, effect, reason, actor, etag)
     except NothingTouchedError:
         found = await organization(database, id_, etag)
-    return _standing(found, _SUSPENDED)
+    return await _standing(database, found, _SUSPENDED, actor)
 
 
 async def reinstate_organization(
@@ -149,7 +149,7 @@ async def reinstate_organization(
             return await _switch(database, found, effect, reason, actor, etag)
     except NothingTouchedError:
         found = await organization(database, id_, etag)
-    return _standing(found, _ACTIVE)
+    return await _standing(database, found, _ACTIVE, actor)
 
 
 async def create_key(database: Database, new: NewKey, actor: Actor, action: str, reason: str) -> Changed[Key]:
@@ -178,6 +178,7 @@ async def revoke_keys(
         found = [await key(database, key_id) for key_id in key_ids]
         held_to.check(found[0])
         if all(row["revoked_at"] is not None for row in found):
+            await database.remember(actor, key_ids[0], position(found[-1]))
             return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
         with suppress(NothingTouchedError):  # somebody else revoked or deleted one of them meanwhile
             return await _revoke(database, found, reason, actor, held_to)
@@ -307,11 +308,17 @@ async def _switch(
         return Changed(value=rows.organization(row), revision=change.revision)
 
 
-def _standing(found: RowMapping, wanted: str) -> Changed[Organization]:
+async def _standing(database: Database, found: RowMapping, wanted: str, actor: Actor) -> Changed[Organization]:
     if found["status"] == OrganizationStatus.DELETED.value:
         raise FailedPreconditionError("the organization is deleted")
     if found["status"] != wanted:
         raise UnavailableError("the organization could not be changed; try again")
+    return await unchanged(database, found, actor)
+
+
+async def unchanged(database: Database, found: RowMapping, actor: Actor) -> Changed[Organization]:
+    """Return an organization that is as it was to be."""
+    await database.remember(actor, found["id"], position(found))
     return Changed(value=rows.organization(found), revision=position(found))
 
 

@@ -187,9 +187,11 @@ class SqlStore:
         """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
         return await self.database.run(bulk.revoked(self.database, about))
 
-    async def position(self) -> Revision:
-        """Return the end of the change log."""
-        return (await self.head()).revision
+    async def unchanged(self, actor: Actor) -> Revision:
+        """Note that what the actor asked for ended no key, and return the end of the change log."""
+        revision = (await self.head()).revision
+        await self.database.run(self.database.remember(actor, "", revision))
+        return revision
 
     async def update_key(
         self, key_id: str, etag: str, update: Update, actor: Actor, *, others: Sequence[Key] | None = None

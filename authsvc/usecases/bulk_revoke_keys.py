@@ -75,9 +75,10 @@ class BulkRevokeKeys:
         async def recall(earlier: Recalled) -> BulkRevoked:
             ids = await self._registry.get_bulk_revoked(earlier.target_id)
             self._keys.invalidate(earlier.revision, *ids)
-            now = await self._find(caller, replace(request, expected_count=None, force=True))
+            # Those that were named are dead, and may be deleted meanwhile: they are not looked for again.
+            living = 0 if request.where is None else (await self._selected(caller, request.where)).living
             dead = max(0, len(set(request.key_ids)) - len(ids))
-            return BulkRevoked(key_ids=ids, already_dead=dead, remaining=now.living, revision=earlier.revision)
+            return BulkRevoked(key_ids=ids, already_dead=dead, remaining=living, revision=earlier.revision)
 
         return await once(self._registry, actor, lambda: self._work(caller, request, actor), recall)
 
@@ -89,7 +90,7 @@ class BulkRevokeKeys:
 
     async def _revoke(self, found: _Found, request: BulkRevocation, actor: Actor) -> BulkRevoked:
         if not found.ending:
-            return _told(found, (await self._registry.position()))
+            return _told(found, await self._registry.unchanged(actor))
         changed = await self._registry.bulk_revoke_keys(found.ending, request.reason, actor, others=found.others)
         self._keys.invalidate(changed.revision, *_ids(found.ending))
         return _told(found, changed.revision)

@@ -80,7 +80,7 @@ class FakeChanges:
             self._revoke(key, reason, actor)
         if living:
             self.seq = seq + 1
-            self._note(actor, key_ids[0])
+        self._note(actor, key_ids[0])
         value = tuple([await self.get_key(key_id) for key_id in key_ids])
         return Changed(value=value, revision=self._revision())
 
@@ -140,6 +140,7 @@ class FakeChanges:
         if found.name == OPERATORS:
             raise FailedPreconditionError("the operators' organization cannot be deleted")
         if found.status is OrganizationStatus.DELETED:
+            self._note(actor, organization_id)
             return Changed(value=found, revision=self._revision())
         owned = [key.record for key in self.keys.values() if key.record.organization_id == organization_id]
         if any(status_of(record, self.clock.now()) in LIVE | {KeyStatus.NOT_YET_VALID} for record in owned):
