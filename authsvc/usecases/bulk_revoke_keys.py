@@ -91,7 +91,8 @@ class BulkRevokeKeys:
     async def _revoke(self, found: _Found, request: BulkRevocation, actor: Actor) -> BulkRevoked:
         if not found.ending:
             return _told(found, await self._registry.unchanged(actor))
-        changed = await self._registry.bulk_revoke_keys(found.ending, request.reason, actor, others=found.others)
+        reason = inputs.reason(request.reason)
+        changed = await self._registry.bulk_revoke_keys(found.ending, reason, actor, others=found.others)
         self._keys.invalidate(changed.revision, *_ids(found.ending))
         return _told(found, changed.revision)
 

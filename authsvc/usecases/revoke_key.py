@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authsvc.domain import inputs
 from authsvc.domain.administration import Actor, Changed, Key
@@ -55,7 +55,7 @@ class RevokeKey:
     async def __call__(self, caller: Administrator, request: Revocation) -> Revoked:
         """Revoke a key within the caller's reach, a stronger one too."""
         inputs.key_id(request.key_id)
-        inputs.reason(request.reason)
+        request = replace(request, reason=inputs.reason(request.reason))
         actor = caller.actor(inputs.request_id(request.request_id), request.body)
 
         async def recall(earlier: Recalled) -> Revoked:
