@@ -53,6 +53,7 @@ class _Found:
     ending: tuple[Key, ...]
     dead: int
     living: int
+    where: KeyFilter | None = None  # what selects those that live; None: they were named
     others: tuple[Key, ...] | None = None  # administrators of whom one has to stay
 
 
@@ -94,7 +95,9 @@ class BulkRevokeKeys:
         reason = inputs.reason(request.reason)
         changed = await self._registry.bulk_revoke_keys(found.ending, reason, actor, others=found.others)
         self._keys.invalidate(changed.revision, *_ids(found.ending))
-        return _told(found, changed.revision)
+        # Counted now: whoever holds one of the keys may have made others since they were looked for.
+        remaining = 0 if found.where is None else await self._registry.count_keys(found.where)
+        return replace(_told(found, changed.revision), remaining=remaining)
 
     async def _find(self, caller: Administrator, request: BulkRevocation) -> _Found:
         found = await (
@@ -120,7 +123,7 @@ class BulkRevokeKeys:
         living = replace(within_reach(caller, where), statuses=statuses)
         page = await self._registry.list_keys(living, MOST, None)
         number = await self._registry.count_keys(living) if page.next_token else len(page.items)
-        return _Found(ending=page.items, dead=0, living=number)
+        return _Found(ending=page.items, dead=0, living=number, where=living)
 
 
 def _check(request: BulkRevocation) -> None:

@@ -20,6 +20,7 @@ from authsvc_client.v1.key_service_pb2 import (
 )
 
 from authsvc.ports import Absent
+from authsvc.stores.sql import SqlStore
 from tests.support.admin_server import AdminServer, running_administration
 from tests.support.fakes import PEPPERS
 
@@ -125,6 +126,22 @@ async def test_more_than_fit_remain(scene: Scene, monkeypatch: pytest.MonkeyPatc
     assert (code, text) == (grpc.StatusCode.FAILED_PRECONDITION, "3 keys match and live, 2 were expected")
     assert [(answer.revoked, answer.remaining) for answer in answers] == [(2, 1), (1, 0)]
     assert list(answers[0].key_ids) == sorted(scene.ids)[:2]
+
+
+async def test_what_was_made_meanwhile_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds one of the keys may make another while they are revoked: it matches, and lives."""
+    revoke = SqlStore.bulk_revoke_keys
+
+    async def overtaken(*arguments: Any, **options: Any) -> Any:
+        await scene.admin.key(scene.acme, "things:read")
+        return await revoke(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "bulk_revoke_keys", overtaken)
+        first = await scene.revoke(filter=KeyFilter(organization_id=scene.acme))
+    second = await scene.revoke(filter=KeyFilter(organization_id=scene.acme))
+
+    assert [(3, 1), (1, 0)] == [(answer.revoked, answer.remaining) for answer in (first, second)]
 
 
 async def test_a_retry_is_answered_alike(scene: Scene) -> None:
