@@ -87,8 +87,12 @@ def _tell(answer: BulkRevokeKeysResponse, *, dry_run: bool, as_json: bool) -> No
     if as_json:
         output.print_json(answer)
         return
-    number = answer.revoked + answer.remaining
-    output.say(f"{number} keys {'would be' if dry_run else 'are'} revoked")
+    if dry_run:
+        output.say(f"{answer.revoked + answer.remaining} keys would be revoked")
+    else:
+        output.say(f"{answer.revoked} keys are revoked")
+        if answer.remaining:
+            output.say(f"{answer.remaining} that match were made meanwhile and live: run it again")
     if answer.already_dead:
         output.say(f"{answer.already_dead} of those named did not work any more")
 
@@ -105,9 +109,11 @@ def _revoke(client: Client, request: BulkRevokeKeysRequest, total: int) -> BulkR
         done.revoked += answer.revoked
         done.key_ids.extend(answer.key_ids)
         done.already_dead, done.revision = answer.already_dead, answer.revision
-        if not answer.remaining:
+        left = total - done.revoked
+        if left <= 0 or not answer.remaining:
+            done.remaining = answer.remaining
             return done
-        request.expected_count = answer.remaining
+        request.expected_count = min(left, answer.remaining)
 
 
 def _call(client: Client, request: BulkRevokeKeysRequest) -> BulkRevokeKeysResponse:

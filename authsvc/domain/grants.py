@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from authsvc.domain.administrator import holds
-from authsvc.domain.api import Api
+from authsvc.domain.api import Api, OriginPolicy
 from authsvc.domain.keys import KeyRecord, Micros
 from authsvc.domain.lifecycle import last_instant
 from authsvc.domain.network import Network
@@ -96,8 +96,10 @@ def within_networks(granting: KeyRecord, _: Api, terms: Terms) -> bool:
     return all(any(_contains(own, asked) for own in granting.networks) for asked in terms.networks)
 
 
-def within_origins(granting: KeyRecord, _: Api, terms: Terms) -> bool:
-    """Every origin is matched by one of the granting key's."""
+def within_origins(granting: KeyRecord, api: Api, terms: Terms) -> bool:
+    """Every origin is matched by one of the granting key's; no browser may use it where none may use that."""
+    if _forbids_browsers(api, granting.kind) and not _forbids_browsers(api, terms.kind):
+        return False
     if granting.origins is None:
         return True
     if terms.origins is None:
@@ -152,6 +154,11 @@ def _interval(limit: Limit) -> int:
 def _limits_of_kind(api: Api, name: str) -> Sequence[Limit]:
     kind = api.kinds.get(name)
     return () if kind is None else kind.limits
+
+
+def _forbids_browsers(api: Api, name: str) -> bool:
+    kind = api.kinds.get(name)
+    return kind is not None and kind.origins is OriginPolicy.FORBIDDEN
 
 
 def _contains(own: Network, asked: Network) -> bool:

@@ -30,8 +30,13 @@ _ORGANIZATION_ID = re.compile(f"org_{_ULID}")
 # Controls, lone surrogates and separators of lines; and what turns the direction of the text after it.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# What shows nothing makes two names look alike; joiners stay, which letters and emoji need.
-_INVISIBLE = frozenset("\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff")
+# What shows nothing makes two names look alike: what Unicode says is ignored by default, and blanks in disguise.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# Joiners and variation selectors are ignored too, but letters and emoji need them. Between others they do nothing.
+_JOINS_NOTHING = re.compile(r"(?:\A|[ -~])[\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f]+(?:[ -~]|\Z)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ def name(text: str) -> str:
     composed = unicodedata.normalize("NFC", text) if len(text) <= MAX_NAME_LENGTH * 4 else text
     if not 0 < len(composed) <= MAX_NAME_LENGTH:
         raise InvalidInputError(f"name: 1 to {MAX_NAME_LENGTH} characters")
-    if not _printable(composed) or composed != composed.strip() or not _INVISIBLE.isdisjoint(composed):
+    if not _printable(composed) or composed != composed.strip() or _hides_something(composed):
         raise InvalidInputError("name: no control characters, nothing invisible, no blanks at either end")
     return composed
 
@@ -93,10 +98,11 @@ def organization_name(text: str) -> str:
 
 
 def reason(text: str) -> str:
-    """Return why something is done."""
-    if len(text) > MAX_REASON_LENGTH or not _printable(text):
+    """Return why something is done, composed."""
+    composed = unicodedata.normalize("NFC", text) if len(text) <= MAX_REASON_LENGTH * 4 else text
+    if len(composed) > MAX_REASON_LENGTH or not _printable(composed):
         raise InvalidInputError(f"reason: at most {MAX_REASON_LENGTH} characters, no control characters")
-    return text
+    return composed
 
 
 def request_id(text: str) -> str:
@@ -112,15 +118,13 @@ def is_request_id(text: str) -> bool:
 
 
 def labels(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return metadata, sorted by name."""
+    """Return metadata, sorted by name, with composed values."""
     if len(metadata) > MAX_LABELS:
         raise InvalidInputError(f"metadata: at most {MAX_LABELS} pairs")
-    for label, value in metadata.items():
+    for label in metadata:
         if _LABEL_NAME.fullmatch(label) is None:
             raise InvalidInputError("metadata: names are 1 to 64 characters of a-z, 0-9, _, . and -")
-        if not _printable(value) or len(value.encode()) > MAX_LABEL_LENGTH:
-            raise InvalidInputError(f"metadata: values have at most {MAX_LABEL_LENGTH} bytes, no control characters")
-    return dict(sorted(metadata.items()))
+    return {label: _label(value) for label, value in sorted(metadata.items())}
 
 
 def networks(wanted: WantedNetworks | None) -> tuple[Network, ...] | None:
@@ -140,6 +144,17 @@ def origins(wanted: Sequence[str] | None) -> tuple[OriginPattern, ...] | None:
     if not 0 < len(wanted) <= MAX_ORIGINS:
         raise InvalidInputError(f"origins: 1 to {MAX_ORIGINS}; leave the field out for any")
     return tuple(dict.fromkeys(_origin(text, index) for index, text in enumerate(wanted)))
+
+
+def _label(value: str) -> str:
+    composed = unicodedata.normalize("NFC", value) if len(value) <= MAX_LABEL_LENGTH * 4 else value
+    if not _printable(composed) or len(composed.encode()) > MAX_LABEL_LENGTH:
+        raise InvalidInputError(f"metadata: values have at most {MAX_LABEL_LENGTH} bytes, no control characters")
+    return composed
+
+
+def _hides_something(text: str) -> bool:
+    return not text.isascii() and (_INVISIBLE.search(text) is not None or _JOINS_NOTHING.search(text) is not None)
 
 
 def _network(text: str, index: int, *, allow_any: bool) -> Network:

@@ -191,8 +191,8 @@ class Registry(Protocol):
 
     An etag is the version that a change is meant for: another one raises `ConflictError` and names the
     current one, and an empty one is whichever is current. A change whose actor has a request id is noted
-    under it, in its transaction; one that is noted already raises `AlreadyExistsError`. What changes nothing
-    is not noted: it may be repeated anyway.
+    under it, in its transaction; one that is noted already raises `AlreadyExistsError`. What finds nothing to
+    change is noted too: repeated after a change by others it would undo that.
 
     What may end an administrator is told which `others` stay: at least one of them must still be of the
     version that was read, else nothing is changed and `AdministratorsChangedError` is raised. None asks
@@ -256,9 +256,20 @@ class Registry(Protocol):
         """Revoke a key; revoking it again keeps the first instant and reason and changes nothing."""
 
     async def revoke_keys(
-        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+        self,
+        key_ids: Sequence[str],
+        reason: str,
+        actor: Actor,
+        *,
+        etag: str = "",
+        others: Sequence[Key] | None = None,
+        as_read: Key | None = None,
     ) -> Changed[tuple[Key, ...]]:
-        """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
+        """
+        Revoke several keys at one position, those that are revoked left as they are. The etag is of the first.
+
+        With `as_read` the first one must still have the successor that it had then, else `ConflictError`.
+        """
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
         """Return those of the keys that are there and not deleted."""
@@ -274,8 +285,8 @@ class Registry(Protocol):
     async def get_bulk_revoked(self, about: str) -> tuple[str, ...]:
         """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
 
-    async def position(self) -> Revision:
-        """Return the end of the change log."""
+    async def unchanged(self, actor: Actor) -> Revision:
+        """Note that such a revocation, asked for by the actor, had no key to end; return the end of the change log."""
 
     async def update_key(
         self, key_id: str, etag: str, update: Update, actor: Actor, *, others: Sequence[Key] | None = None

@@ -112,7 +112,7 @@ class OrganizationServicer(OrganizationServiceServicer):
                 plan=wire.word(new.plan, "plan"),
                 networks=wire.wanted_networks(new.networks) if new.HasField("networks") else None,
                 metadata=new.metadata,
-                etag=request.etag,
+                etag=wire.word(request.etag, "etag"),
                 request_id=request.request_id,
                 body=wire.body_of(request),
             ),
@@ -161,7 +161,7 @@ def _switch(
     return Switch(
         organization_id=request.id,
         reason=request.reason,
-        etag=request.etag,
+        etag=wire.word(request.etag, "etag"),
         request_id=request.request_id,
         body=wire.body_of(request),
     )

@@ -62,7 +62,9 @@ async def revoke(
 
 
 async def revoked(database: Database, about: str) -> tuple[str, ...]:
-    """Return the keys that an earlier revocation ended, by what is remembered of it."""
+    """Return the keys that an earlier revocation ended, by what is remembered of it; nothing of one that ended none."""
+    if not about:
+        return ()
     event = await audit.event_at(database, int(about))
     if event is None or event.action != ACTION or event.after is None:
         raise UnavailableError("the revocation cannot be recalled")

@@ -27,9 +27,9 @@ from authsvc.stores.mutations import (
     lost,
     organization,
     organization_target,
-    position,
     same_version,
     stale,
+    unchanged,
     write,
 )
 from authsvc.stores.records import REMEMBERED, Parameters
@@ -165,7 +165,7 @@ async def delete_organization(
     if found["name"] == OPERATORS:
         raise FailedPreconditionError("the operators' organization cannot be deleted")
     if found["status"] == _DELETED:
-        return Changed(value=rows.organization(found), revision=position(found))
+        return await unchanged(database, found, actor)
     await _refuse_living(database, id_)
     event = _organization_event("delete", found, {"status": found["status"]}, {"status": _DELETED}, reason)
 
@@ -182,7 +182,7 @@ async def delete_organization(
         await _refuse_living(database, id_)
         found = await organization(database, id_, etag)
         if found["status"] == _DELETED:
-            return Changed(value=rows.organization(found), revision=position(found))
+            return await unchanged(database, found, actor)
         raise stale(found) from None
 
 

@@ -141,13 +141,7 @@ class Change:
             **own,
             **records.named("told", told[0]),
             **records.named("changed", dict(zip(auth_change.c.keys(), changed[0], strict=True))),
-            "noted_actor": self._actor.key_id,
-            "noted_request_id": self._actor.request_id,
-            "noted_body_hash": self._actor.body,
-            "noted_target_id": about,
-            "noted_seq": self.revision.seq,
-            "noted_created_at": self.now,
-            "forgotten": self.now - REMEMBERED,
+            **_noted(self._actor, about, self.revision, self.now),
             "acting_key": self._actor.key_id,
             "acting_at": self.now,
             "acting_as_of": self._actor.as_of,
@@ -176,6 +170,18 @@ def _hold_actor(found: RowMapping) -> None:
         raise UnauthenticatedError(DEAD_ACTOR)
     if found["actor_has_changed"]:
         raise UnavailableError(CHANGED_ACTOR)
+
+
+def _noted(actor: Actor, about: str, at: Revision, now: Micros) -> Parameters:
+    return {
+        "noted_actor": actor.key_id,
+        "noted_request_id": actor.request_id,
+        "noted_body_hash": actor.body,
+        "noted_target_id": about,
+        "noted_seq": at.seq,
+        "noted_created_at": now,
+        "forgotten": now - REMEMBERED,
+    }
 
 
 def _event_rows(told: Sequence[dict[str, Any]]) -> Insert:
@@ -262,6 +268,20 @@ class Database:
         async with self._writing(), self._begun(CHANGE_TIMEOUT) as connection:
             yield connection
             await connection.commit()
+
+    async def remember(self, actor: Actor, about: str, at: Revision) -> None:
+        """
+        Note under the actor's request id what found its wish fulfilled and changed nothing.
+
+        Sent again later it would change something, when others have changed it back meanwhile.
+        """
+        if not (actor.request_id and actor.body):
+            return
+        async with self.transaction() as connection:
+            now: Micros = (await connection.execute(select(self.now()))).scalar_one()
+            noted = await connection.execute(records.NOTE[self.postgresql], _noted(actor, about, at, now))
+            if not noted.all():
+                raise AlreadyExistsError(USED_ALREADY)
 
     async def report(self, statement: Executable) -> Sequence[RowMapping]:
         """Return the rows of one statement that may look at many: it is given more time than others."""

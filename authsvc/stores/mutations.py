@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, bindparam, insert, or_, update
@@ -66,6 +67,29 @@ class NothingTouchedError(Exception):
     """Rolls a transaction back; never leaves the store."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldTo:
+    """What a revocation expects: the first key's version, who stays, and the first key's successor as it was read."""
+
+    etag: str
+    others: Sequence[Key] | None
+    as_read: Key | None
+
+    def check(self, first: RowMapping) -> None:
+        """Raise `ConflictError` where the first key is another by now."""
+        check_etag(first, self.etag)
+        if self.as_read is not None and first["successor_id"] != self.as_read.successor_id:
+            raise stale(first)
+
+    def conditions(self, first: RowMapping) -> Iterator[ColumnElement[bool]]:
+        """Hold the change to it: a rotation that comes in between makes a key that was meant to end too."""
+        same = list(same_version(keys, first, self.etag))
+        if self.as_read is not None:
+            same.append(keys.c.successor_id.is_not_distinct_from(self.as_read.successor_id))
+        yield from (or_(keys.c.id != first["id"], condition) for condition in same)
+        yield from one_stays(self.others)
+
+
 async def create_organization(database: Database, new: NewOrganization, actor: Actor) -> Changed[Organization]:
     """Store an organization."""
     stored: dict[str, Any] = {
@@ -111,7 +135,7 @@ async def suspend_organization(
             return await _switch(database, found, effect, reason, actor, etag)
     except NothingTouchedError:
         found = await organization(database, id_, etag)
-    return _standing(found, _SUSPENDED)
+    return await _standing(database, found, _SUSPENDED, actor)
 
 
 async def reinstate_organization(
@@ -125,7 +149,7 @@ async def reinstate_organization(
             return await _switch(database, found, effect, reason, actor, etag)
     except NothingTouchedError:
         found = await organization(database, id_, etag)
-    return _standing(found, _ACTIVE)
+    return await _standing(database, found, _ACTIVE, actor)
 
 
 async def create_key(database: Database, new: NewKey, actor: Actor, action: str, reason: str) -> Changed[Key]:
@@ -147,18 +171,18 @@ async def revoke_keys(
     key_ids: Sequence[str],
     reason: str,
     actor: Actor,
-    etag: str,
-    others: Sequence[Key] | None,
+    held_to: HeldTo,
 ) -> Changed[tuple[Key, ...]]:
     """Revoke keys at one position; those that are revoked stay as they are."""
     for _ in range(ATTEMPTS):
         found = [await key(database, key_id) for key_id in key_ids]
-        check_etag(found[0], etag)
+        held_to.check(found[0])
         if all(row["revoked_at"] is not None for row in found):
+            await database.remember(actor, key_ids[0], position(found[-1]))
             return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
         with suppress(NothingTouchedError):  # somebody else revoked or deleted one of them meanwhile
-            return await _revoke(database, found, reason, actor, etag, others)
-        if others is not None:  # or of those who were to stay; who they are now is not for us to say
+            return await _revoke(database, found, reason, actor, held_to)
+        if held_to.others is not None:  # or of those who were to stay; who they are now is not for us to say
             raise AdministratorsChangedError(GONE)
     # A live key is never reported as revoked.
     raise UnavailableError("the key could not be revoked; try again")
@@ -229,14 +253,12 @@ async def _revoke(
     found: Sequence[RowMapping],
     reason: str,
     actor: Actor,
-    etag: str,
-    others: Sequence[Key] | None,
+    held_to: HeldTo,
 ) -> Changed[tuple[Key, ...]]:
     living = {row["id"]: row for row in found if row["revoked_at"] is None}
     async with database.change(actor, events=len(living)) as change:
-        same = (or_(keys.c.id != found[0]["id"], same) for same in same_version(keys, found[0], etag))
-        held_to = (*same, *one_stays(others))
-        effect = REVOKE.where(*held_to).returning(*queries.KEY) if held_to else _REVOKE_ANY
+        conditions = tuple(held_to.conditions(found[0]))
+        effect = REVOKE.where(*conditions).returning(*queries.KEY) if conditions else _REVOKE_ANY
         before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
         events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
         touched = await change.write(
@@ -244,7 +266,7 @@ async def _revoke(
             events,
             [key_target(row) for row in living.values()],
             parameters=revoking(list(living), change.now, reason),
-            once_built=not held_to and len(living) == 1,
+            once_built=not conditions and len(living) == 1,
         )
         if len(touched) != len(living):
             raise NothingTouchedError
@@ -286,11 +308,17 @@ async def _switch(
         return Changed(value=rows.organization(row), revision=change.revision)
 
 
-def _standing(found: RowMapping, wanted: str) -> Changed[Organization]:
+async def _standing(database: Database, found: RowMapping, wanted: str, actor: Actor) -> Changed[Organization]:
     if found["status"] == OrganizationStatus.DELETED.value:
         raise FailedPreconditionError("the organization is deleted")
     if found["status"] != wanted:
         raise UnavailableError("the organization could not be changed; try again")
+    return await unchanged(database, found, actor)
+
+
+async def unchanged(database: Database, found: RowMapping, actor: Actor) -> Changed[Organization]:
+    """Return an organization that is as it was to be."""
+    await database.remember(actor, found["id"], position(found))
     return Changed(value=rows.organization(found), revision=position(found))
 
 

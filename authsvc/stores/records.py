@@ -31,9 +31,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
+from authsvc.domain.administration import OPERATORS
 from authsvc.domain.keys import Micros
 from authsvc.stores.columns import Instant, Text
-from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency, keys
+from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency, keys, organizations
 
 REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
 
@@ -98,8 +99,12 @@ def _actor_has_changed() -> ColumnElement[bool]:
     """Say whether the key that makes the change, or its organization, was changed since it was read."""
     since, log = bindparam("acting_as_of", type_=BigInteger), auth_change.alias("since")
     own = log.c.key_id == bindparam("acting_key", type_=Text)
-    owners = log.c.key_id.is_(None) & (log.c.organization_id == bindparam("acting_organization", type_=Text))
-    return exists().where(log.c.seq > since, or_(own, owners)).label("actor_has_changed")
+    owner = bindparam("acting_organization", type_=Text)
+    owners = log.c.key_id.is_(None) & (log.c.organization_id == owner)
+    # Of the operators' own only labels can change, which give no rights. Who may write them, again and again, would
+    # else keep every other operator from changing anything.
+    operates = exists().where(organizations.c.id == owner, organizations.c.name == OPERATORS)
+    return exists().where(log.c.seq > since, or_(own, owners & ~operates)).label("actor_has_changed")
 
 
 ACTOR_IS_DEAD, ACTOR_HAS_CHANGED = _actor_is_dead(), _actor_has_changed()

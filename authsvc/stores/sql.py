@@ -156,10 +156,18 @@ class SqlStore:
         return Changed(value=changed.value[0], revision=changed.revision)
 
     async def revoke_keys(
-        self, key_ids: Sequence[str], reason: str, actor: Actor, *, etag: str = "", others: Sequence[Key] | None = None
+        self,
+        key_ids: Sequence[str],
+        reason: str,
+        actor: Actor,
+        *,
+        etag: str = "",
+        others: Sequence[Key] | None = None,
+        as_read: Key | None = None,
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
-        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, etag, others))
+        held_to = mutations.HeldTo(etag, others, as_read)
+        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, held_to))
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
         """Return those of the keys that are there and not deleted."""
@@ -179,9 +187,11 @@ class SqlStore:
         """Return the ids of keys that such a revocation ended, by the target that it is recalled with."""
         return await self.database.run(bulk.revoked(self.database, about))
 
-    async def position(self) -> Revision:
-        """Return the end of the change log."""
-        return (await self.head()).revision
+    async def unchanged(self, actor: Actor) -> Revision:
+        """Note that what the actor asked for ended no key, and return the end of the change log."""
+        revision = (await self.head()).revision
+        await self.database.run(self.database.remember(actor, "", revision))
+        return revision
 
     async def update_key(
         self, key_id: str, etag: str, update: Update, actor: Actor, *, others: Sequence[Key] | None = None

@@ -53,6 +53,7 @@ class _Found:
     ending: tuple[Key, ...]
     dead: int
     living: int
+    where: KeyFilter | None = None  # what selects those that live; None: they were named
     others: tuple[Key, ...] | None = None  # administrators of whom one has to stay
 
 
@@ -75,9 +76,10 @@ class BulkRevokeKeys:
         async def recall(earlier: Recalled) -> BulkRevoked:
             ids = await self._registry.get_bulk_revoked(earlier.target_id)
             self._keys.invalidate(earlier.revision, *ids)
-            now = await self._find(caller, replace(request, expected_count=None, force=True))
+            # Those that were named are dead, and may be deleted meanwhile: they are not looked for again.
+            living = 0 if request.where is None else (await self._selected(caller, request.where)).living
             dead = max(0, len(set(request.key_ids)) - len(ids))
-            return BulkRevoked(key_ids=ids, already_dead=dead, remaining=now.living, revision=earlier.revision)
+            return BulkRevoked(key_ids=ids, already_dead=dead, remaining=living, revision=earlier.revision)
 
         return await once(self._registry, actor, lambda: self._work(caller, request, actor), recall)
 
@@ -89,10 +91,13 @@ class BulkRevokeKeys:
 
     async def _revoke(self, found: _Found, request: BulkRevocation, actor: Actor) -> BulkRevoked:
         if not found.ending:
-            return _told(found, (await self._registry.position()))
-        changed = await self._registry.bulk_revoke_keys(found.ending, request.reason, actor, others=found.others)
+            return _told(found, await self._registry.unchanged(actor))
+        reason = inputs.reason(request.reason)
+        changed = await self._registry.bulk_revoke_keys(found.ending, reason, actor, others=found.others)
         self._keys.invalidate(changed.revision, *_ids(found.ending))
-        return _told(found, changed.revision)
+        # Counted now: whoever holds one of the keys may have made others since they were looked for.
+        remaining = 0 if found.where is None else await self._registry.count_keys(found.where)
+        return replace(_told(found, changed.revision), remaining=remaining)
 
     async def _find(self, caller: Administrator, request: BulkRevocation) -> _Found:
         found = await (
@@ -118,7 +123,7 @@ class BulkRevokeKeys:
         living = replace(within_reach(caller, where), statuses=statuses)
         page = await self._registry.list_keys(living, MOST, None)
         number = await self._registry.count_keys(living) if page.next_token else len(page.items)
-        return _Found(ending=page.items, dead=0, living=number)
+        return _Found(ending=page.items, dead=0, living=number, where=living)
 
 
 def _check(request: BulkRevocation) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authsvc.domain import inputs
 from authsvc.domain.administration import Actor, Changed, Key
@@ -40,7 +40,7 @@ class DeleteKey:
     async def __call__(self, caller: Administrator, request: Deletion) -> Changed[Key]:
         """Delete a key within the caller's reach, a stronger one too."""
         inputs.key_id(request.key_id)
-        inputs.reason(request.reason)
+        request = replace(request, reason=inputs.reason(request.reason))
         actor = caller.actor(inputs.request_id(request.request_id), request.body)
         return await once(self._registry, actor, lambda: self._work(caller, request, actor), self._recall)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authsvc.domain import inputs
 from authsvc.domain.administration import Actor, Changed, Key
@@ -13,7 +13,7 @@ from authsvc.domain.errors import NotFoundError
 from authsvc.ports import Clock, KeyCache, Recalled, Registry
 from authsvc.usecases.get_key import GetKey
 from authsvc.usecases.last_administrator import LastAdministrator
-from authsvc.usecases.retries import once
+from authsvc.usecases.retries import current, once
 from authsvc.usecases.uninterrupted import uninterrupted
 
 
@@ -55,7 +55,7 @@ class RevokeKey:
     async def __call__(self, caller: Administrator, request: Revocation) -> Revoked:
         """Revoke a key within the caller's reach, a stronger one too."""
         inputs.key_id(request.key_id)
-        inputs.reason(request.reason)
+        request = replace(request, reason=inputs.reason(request.reason))
         actor = caller.actor(inputs.request_id(request.request_id), request.body)
 
         async def recall(earlier: Recalled) -> Revoked:
@@ -67,13 +67,17 @@ class RevokeKey:
         return await once(self._registry, actor, lambda: self._work(caller, request, actor), recall)
 
     async def _work(self, caller: Administrator, request: Revocation, actor: Actor) -> Revoked:
-        key = await self._get(caller, request.key_id, request.etag)
-        successor = await self._successor(key) if request.include_successor else None
-        ending = (key,) if successor is None else (key, successor)
+        async def prepare() -> tuple[Key, Key | None]:
+            key = await self._get(caller, request.key_id, request.etag)
+            return key, await self._successor(key) if request.include_successor else None
 
+        return await current(prepare, lambda ending: self._end(*ending, request, actor), version=request.etag)
+
+    async def _end(self, key: Key, successor: Key | None, request: Revocation, actor: Actor) -> Revoked:
         async def store(others: Sequence[Key] | None) -> Revoked:
-            return await uninterrupted(self._revoke(_ids(key, successor), request, actor, others))
+            return await uninterrupted(self._revoke(key, successor, request, actor, others))
 
+        ending = (key,) if successor is None else (key, successor)
         return await (store(None) if request.force else self._last.keeping(ending, store))
 
     async def _successor(self, key: Key) -> Key | None:
@@ -85,9 +89,14 @@ class RevokeKey:
             return None
 
     async def _revoke(
-        self, ids: Sequence[str], request: Revocation, actor: Actor, others: Sequence[Key] | None
+        self, key: Key, successor: Key | None, request: Revocation, actor: Actor, others: Sequence[Key] | None
     ) -> Revoked:
-        changed = await self._registry.revoke_keys(ids, request.reason, actor, etag=request.etag, others=others)
+        ids = _ids(key, successor)
+        # Whoever has the key may be rotating it at this moment: the successor must not be missed.
+        as_read = key if request.include_successor else None
+        changed = await self._registry.revoke_keys(
+            ids, request.reason, actor, etag=request.etag, others=others, as_read=as_read
+        )
         self._keys.invalidate(changed.revision, *ids)
         key, *others = changed.value
         return Revoked(changed=Changed(value=key, revision=changed.revision), successor=others[0] if others else None)

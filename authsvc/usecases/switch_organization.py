@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from authsvc.domain import inputs
@@ -42,7 +42,7 @@ class SwitchOrganization(ABC):
     async def __call__(self, caller: Administrator, request: Switch) -> Changed[Organization]:
         """Change the organization; changing it again changes nothing."""
         inputs.organization_id(request.organization_id, "id")
-        inputs.reason(request.reason)
+        request = replace(request, reason=inputs.reason(request.reason))
         actor = caller.actor(inputs.request_id(request.request_id), request.body)
 
         async def work() -> Changed[Organization]:

@@ -9,7 +9,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsvc.domain.api import EmptyScopes
+from authsvc.domain.api import EmptyScopes, OriginPolicy
 from authsvc.domain.decision import Allow, Attempt, Bearer, KnownSender, Purpose, bearer_of, decide
 from authsvc.domain.grants import Terms, as_strict, exceeded
 from authsvc.domain.keys import KeyRecord
@@ -24,6 +24,7 @@ KINDS = {
     "wide": kind(name="wide", ceiling=frozenset(SCOPES[:4])),
     "narrow": kind(name="narrow", ceiling=frozenset(SCOPES[:2])),
     "other": kind(name="other", ceiling=frozenset({"things:write"})),
+    "server": kind(name="server", origins=OriginPolicy.FORBIDDEN),
 }
 API = api(kinds=KINDS, empty_scopes=EmptyScopes.FULL_ACCESS)
 ENDS = (None, NOW + 1, NOW + 10, NOW + 100)

@@ -68,16 +68,19 @@ class FakeChanges:
         *,
         etag: str = "",
         others: Sequence[Key] | None = None,
+        as_read: Key | None = None,
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position."""
         found = [await self.get_key(key_id) for key_id in key_ids]
         check_etag(found[0].etag, etag)
+        if as_read is not None and as_read.successor_id != found[0].successor_id:
+            raise ConflictError(f"it has changed since it was read: its etag is now {found[0].etag}")
         living, seq = [key for key in found if key.record.revoked_at is None], self.seq
         for key in living:
             self._revoke(key, reason, actor)
         if living:
             self.seq = seq + 1
-            self._note(actor, key_ids[0])
+        self._note(actor, key_ids[0])
         value = tuple([await self.get_key(key_id) for key_id in key_ids])
         return Changed(value=value, revision=self._revision())
 
@@ -137,6 +140,7 @@ class FakeChanges:
         if found.name == OPERATORS:
             raise FailedPreconditionError("the operators' organization cannot be deleted")
         if found.status is OrganizationStatus.DELETED:
+            self._note(actor, organization_id)
             return Changed(value=found, revision=self._revision())
         owned = [key.record for key in self.keys.values() if key.record.organization_id == organization_id]
         if any(status_of(record, self.clock.now()) in LIVE | {KeyStatus.NOT_YET_VALID} for record in owned):

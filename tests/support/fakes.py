@@ -204,6 +204,7 @@ class FakeStore(FakeChanges, FakeImports):
         """Revoke a key; revoking it again changes nothing."""
         key = await self.get_key(key_id)
         if key.record.revoked_at is not None:
+            self._note(actor, key_id)
             return Changed(value=key, revision=self._revision())
         return self._revoke(key, reason, actor)
 
@@ -248,6 +249,7 @@ class FakeStore(FakeChanges, FakeImports):
         if organization.name == OPERATORS and status is OrganizationStatus.SUSPENDED:
             raise FailedPreconditionError("the operators' organization cannot be suspended")
         if organization.status is status:
+            self._note(actor, id_)
             return Changed(value=organization, revision=self._revision())
         suspends = status is OrganizationStatus.SUSPENDED
         event = Event(f"organization.{'suspend' if suspends else 'reinstate'}", id_, actor, reason)

@@ -6,11 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from authsvc.domain.administration import OPERATORS
 from authsvc.domain.errors import UnauthenticatedError, UnavailableError
 from authsvc.stores.sql import SqlStore
 from tests.support.imports import batch_of, import_of
 from tests.support.mutations import MUTATIONS, OF_TWO, Mutation, furnish, snapshot
-from tests.support.stored import ACTOR, digest, key_id, new_key, organization_id, update
+from tests.support.stored import (
+    ACTOR,
+    digest,
+    key_id,
+    new_key,
+    new_organization,
+    organization_id,
+    organization_update,
+    update,
+)
 
 OF_IMPORTS = [pytest.param(lambda store: store.import_keys(batch_of(import_of(9)), ACTOR), id="import-keys")]
 
@@ -84,6 +94,18 @@ async def test_whose_key_has_changed_changes_nothing(
         assert before == snapshot(database_url)
     read = (await store.load([digest(2)])).as_of.seq if refused else read
     assert (await store.create_key(new_key(11), replace(caller, as_of=read))).value.record.id == key_id(11)
+
+
+async def test_labels_of_the_operators_organization_keep_no_operator_from_changes(store: SqlStore) -> None:
+    """Who may write them would else stop everybody who could end that: nothing else of it ever changes."""
+    await store.create_organization(replace(new_organization(1), name=OPERATORS), ACTOR)
+    await store.create_key(new_key(2), ACTOR)
+    read = (await store.load([digest(2)])).as_of.seq
+    caller = replace(ACTOR, key_id=key_id(2), organization_id=organization_id(1), as_of=read)
+    labels = organization_update(name=OPERATORS, metadata={"a": "1"})
+    await store.update_organization(organization_id(1), "", labels, replace(ACTOR, key_id=key_id(9)))
+
+    assert (await store.create_key(new_key(3), caller)).value.record.id == key_id(3)
 
 
 async def test_a_key_may_end_itself(store: SqlStore) -> None:

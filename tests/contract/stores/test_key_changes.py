@@ -202,6 +202,37 @@ async def test_keys_are_revoked_together(store: SqlStore) -> None:
     assert (changed.revision, again.value) == (again.revision, (changed.value[0], changed.value[2]))
 
 
+async def test_a_revocation_is_held_to_the_successor_that_was_read(store: SqlStore) -> None:
+    """A rotation that came in between refuses it, also one that commits while it waits for the position."""
+    await furnish(store)
+    as_read = await store.get_key(key_id(1))
+    await store.update_key(key_id(1), "", update(name="others do not"), ACTOR)
+    await store.rotate_key(key_id(1), "", new_key(2), 0, ACTOR)
+
+    with pytest.raises(ConflictError, match=r"its etag is now 3$"):
+        await store.revoke_keys([key_id(1)], "", ACTOR, as_read=as_read)
+
+    as_read = await store.get_key(key_id(1))
+    changed = await store.revoke_keys([key_id(1), key_id(2)], "", ACTOR, as_read=as_read)
+    assert None not in {key.record.revoked_at for key in changed.value}
+
+
+async def test_no_successor_outlives_a_revocation_that_was_to_end_it(store: SqlStore) -> None:
+    """Of a rotation and such a revocation at once the revocation is refused, or there is no successor."""
+    await store.create_organization(new_organization(), ACTOR)
+    for n in range(1, 21):
+        await store.create_key(new_key(n), ACTOR)
+        as_read = await store.get_key(key_id(n))
+        await asyncio.gather(
+            store.rotate_key(key_id(n), "", new_key(100 + n), 0, ACTOR),
+            store.revoke_keys([key_id(n)], "", ACTOR, as_read=as_read),
+            return_exceptions=True,
+        )
+
+        now = await store.get_key(key_id(n))
+        assert (now.record.revoked_at is None) == (now.successor_id is not None)
+
+
 async def test_one_absent_key_keeps_all_from_being_revoked(store: SqlStore) -> None:
     """All or none."""
     await furnish(store)

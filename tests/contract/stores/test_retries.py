@@ -110,6 +110,48 @@ async def test_an_id_is_used_once(store: SqlStore, database_url: str, actor: Any
     assert before == snapshot(database_url)
 
 
+@pytest.mark.parametrize(
+    ("unchanging", "target"),
+    [
+        pytest.param(
+            lambda store, actor: store.suspend_organization(organization_id(2), "", actor),
+            organization_id(2),
+            id="suspend",
+        ),
+        pytest.param(
+            lambda store, actor: store.reinstate_organization(organization_id(1), "", actor),
+            organization_id(1),
+            id="reinstate",
+        ),
+        pytest.param(
+            lambda store, actor: store.delete_organization(organization_id(3), "", actor),
+            organization_id(3),
+            id="delete-organization",
+        ),
+        pytest.param(lambda store, actor: store.revoke_keys([key_id(3)], "", actor), key_id(3), id="revoke-keys"),
+    ],
+)
+async def test_what_changed_nothing_is_recalled_too(
+    store: SqlStore, database_url: str, unchanging: Callable[[SqlStore, Any], Awaitable[Any]], target: str
+) -> None:
+    """Sent again when others have changed it back, it would undo that; without an id nothing is written at all."""
+    await furnish(store)
+    await store.create_key(new_key(3), ACTOR)
+    await store.revoke_key(key_id(3), "", ACTOR)
+    await store.create_organization(new_organization(3), ACTOR)
+    await store.delete_organization(organization_id(3), "", ACTOR)
+    before = snapshot(database_url)
+    await unchanging(store, ACTOR)
+    assert before == snapshot(database_url)
+
+    found = await unchanging(store, ASKED)
+
+    assert before[:-1] == snapshot(database_url)[:-1]
+    assert Recalled(target_id=target, revision=found.revision) == await store.recall(ASKED)
+    with pytest.raises(AlreadyExistsError, match=r"^request_id: "):
+        await unchanging(store, OTHER_BODY)
+
+
 async def test_of_many_calls_under_one_id_one_is_done(store: SqlStore, database_url: str) -> None:
     """The others are refused, and told what was done when they ask."""
     await furnish(store)

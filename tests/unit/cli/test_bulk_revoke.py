@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from authsvc.domain.usage import DAY, Use
+from authsvc.stores.sql import SqlStore
 from tests.support.usage import batch
 from tests.unit.cli.conftest import Command, Served
 
@@ -78,6 +79,25 @@ def test_in_batches(command: Command, ids: list[str], monkeypatch: pytest.Monkey
 
     assert json.loads(ran.out)["key_ids"] == ids
     assert listed(command, "--status", "active") == []
+
+
+def test_what_was_made_meanwhile_is_told_and_left(
+    command: Command, served: Served, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has agreed to its end."""
+    acme = served.do(served.server.store.get_organization("acme")).id
+    revoke = SqlStore.bulk_revoke_keys
+
+    async def overtaken(*arguments: Any, **options: Any) -> Any:
+        await served.server.key(acme, "things:read")
+        return await revoke(*arguments, **options)
+
+    monkeypatch.setattr(SqlStore, "bulk_revoke_keys", overtaken)
+    ran = command("key", "bulk-revoke", "--org", "acme", *REVIEW, "--yes")
+
+    assert ran.out == "3 keys are revoked\n1 that match were made meanwhile and live: run it again\n"
+    assert len(listed(command, "--status", "active")) == 1
+    assert listed(command, "--status", "revoked") == ids
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from authsvc.domain.api import OriginPolicy
 from authsvc.domain.grants import DIMENSIONS, Terms, as_strict, exceeded
 from authsvc.domain.keys import KeyRecord
 from authsvc.domain.network import Network, parse_network
@@ -15,7 +16,14 @@ from authsvc.domain.quotas import Algorithm, Limit, Subject
 from authsvc.domain.routes import RouteTable
 from tests.support.builders import MINUTE, NOW, PUBLISHABLE, SECRET, api, kind, limit, record, route
 
-API = api(kinds={"secret": SECRET, "publishable": PUBLISHABLE, "slow": kind(name="slow", limits=(limit(count=5),))})
+API = api(
+    kinds={
+        "secret": SECRET,
+        "publishable": PUBLISHABLE,
+        "slow": kind(name="slow", limits=(limit(count=5),)),
+        "server": kind(name="server", origins=OriginPolicy.FORBIDDEN),
+    }
+)
 SECOND_NS = 1_000_000_000
 
 
@@ -137,6 +145,10 @@ WITHIN_BOUND = {**BOUND, "origins": patterns("https://a.shop.example")}
             "origins",
             id="a-suffix-that-is-no-label",
         ),
+        pytest.param({"kind": "server"}, {}, "origins", id="a-browser-where-none-may"),
+        pytest.param(
+            {"kind": "server"}, {"origins": patterns("https://a.example")}, "origins", id="an-origin-where-none-may"
+        ),
         pytest.param({"limits": (limit(),)}, {}, "rate_limits", id="without-limit"),
         pytest.param({"limits": (limit(),)}, {"limits": (limit(count=11),)}, "rate_limits", id="one-more-a-minute"),
         pytest.param({"limits": (limit(),)}, {"limits": (limit(burst=11),)}, "rate_limits", id="one-more-at-once"),
@@ -165,6 +177,8 @@ def test_what_goes_beyond_is_named(own: dict[str, Any], asked: dict[str, Any], d
         pytest.param({}, {"expires_at": NOW}, id="an-end"),
         pytest.param({}, {"networks": networks("10.0.0.0/8")}, id="a-network"),
         pytest.param({}, {"origins": patterns("https://a.example")}, id="an-origin"),
+        pytest.param({}, {"kind": "server"}, id="without-browsers"),
+        pytest.param({"kind": "server"}, {"kind": "server"}, id="without-browsers-as-itself"),
         pytest.param({}, {"limits": (limit(),)}, id="a-limit"),
         pytest.param(BOUND, WITHIN_BOUND, id="equal"),
         pytest.param(BOUND, {**WITHIN_BOUND, "expires_at": NOW}, id="an-earlier-end"),

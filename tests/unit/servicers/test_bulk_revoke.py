@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,12 +13,14 @@ from authsvc_client.v1.audit_service_pb2 import ListAuditEventsRequest
 from authsvc_client.v1.key_pb2 import KEY_STATUS_ACTIVE, KEY_STATUS_REVOKED
 from authsvc_client.v1.key_service_pb2 import (
     BulkRevokeKeysRequest,
+    DeleteKeyRequest,
     GetKeyRequest,
     KeyFilter,
     RevokeKeyRequest,
 )
 
 from authsvc.ports import Absent
+from authsvc.stores.sql import SqlStore
 from tests.support.admin_server import AdminServer, running_administration
 from tests.support.fakes import PEPPERS
 
@@ -125,6 +128,22 @@ async def test_more_than_fit_remain(scene: Scene, monkeypatch: pytest.MonkeyPatc
     assert list(answers[0].key_ids) == sorted(scene.ids)[:2]
 
 
+async def test_what_was_made_meanwhile_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds one of the keys may make another while they are revoked: it matches, and lives."""
+    revoke = SqlStore.bulk_revoke_keys
+
+    async def overtaken(*arguments: Any, **options: Any) -> Any:
+        await scene.admin.key(scene.acme, "things:read")
+        return await revoke(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "bulk_revoke_keys", overtaken)
+        first = await scene.revoke(filter=KeyFilter(organization_id=scene.acme))
+    second = await scene.revoke(filter=KeyFilter(organization_id=scene.acme))
+
+    assert [(3, 1), (1, 0)] == [(answer.revoked, answer.remaining) for answer in (first, second)]
+
+
 async def test_a_retry_is_answered_alike(scene: Scene) -> None:
     """The same id with the same body; with another body it is refused."""
     fields: dict[str, Any] = {"ids": scene.ids, "request_id": "once"}
@@ -136,6 +155,37 @@ async def test_a_retry_is_answered_alike(scene: Scene) -> None:
     code, _ = await scene.refused(**{**fields, "ids": [scene.foreign]})
     assert code is grpc.StatusCode.ALREADY_EXISTS
     assert await scene.status(scene.foreign) == KEY_STATUS_ACTIVE
+
+
+async def test_a_retry_is_answered_alike_when_one_was_deleted_meanwhile(scene: Scene) -> None:
+    """What it named is not looked for again."""
+    first = await scene.revoke(ids=scene.ids, request_id="once")
+    await scene.admin.call(scene.admin.keys.DeleteKey, DeleteKeyRequest(id=scene.ids[0]))
+
+    assert first == await scene.revoke(ids=scene.ids, request_id="once")
+
+
+async def test_a_retry_of_what_found_nothing_revokes_nothing(scene: Scene) -> None:
+    """A key made since then was not meant, but is told of."""
+    where = KeyFilter(organization_id=scene.acme, name_prefix="later")
+    first = await scene.revoke(filter=where, request_id="once")
+    later = await scene.admin.key(scene.acme, "things:read", name="later")
+
+    again = await scene.revoke(filter=where, request_id="once")
+
+    assert (first.revoked, first.remaining) == (0, 0)
+    assert (again.revoked, again.remaining, again.revision) == (0, 1, first.revision)
+    assert await scene.status(later.key.id) == KEY_STATUS_ACTIVE
+    code, _ = await scene.refused(ids=[later.key.id], request_id="once")
+    assert code is grpc.StatusCode.ALREADY_EXISTS
+
+
+async def test_retries_at_once_are_answered_alike(scene: Scene) -> None:
+    """Also one that finds the keys dead that its twin has just ended."""
+    answers = await asyncio.gather(*(scene.revoke(ids=scene.ids, request_id="once") for _ in range(20)))
+
+    assert [answers[0]] * 20 == answers
+    assert answers[0].revoked == 3
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import ConflictError, FailedPreconditionError, InvalidInputError, NotFoundError
 from authsvc.ports import Absent
 from authsvc.usecases.revoke_key import Revocation, RevokeKey
+from authsvc.usecases.rotate_key import RotateKey, Rotation
 from tests.support.administration import GLOBEX_ID, NO_KEY, World
 from tests.support.builders import MINUTE, NOW
 from tests.support.fakes import PEPPERS
@@ -41,9 +42,9 @@ async def test_when_it_returns_the_cache_has_forgotten_the_key(world: World) -> 
     text = made.secret.reveal()
     assert isinstance(await world.find(text, fresh=False), Bearer)
 
-    changed = await revoke_in(world)(operator, revocation(made.changed.value.record.id, reason="leaked"))
+    changed = await revoke_in(world)(operator, revocation(made.changed.value.record.id, reason="le\u0301ak"))
 
-    assert (changed.value.record.revoked_at, changed.value.revoke_reason) == (NOW, "leaked")
+    assert (changed.value.record.revoked_at, changed.value.revoke_reason) == (NOW, "l\u00e9ak")
     assert await cached(world, text) is None
     found = await world.find(text, fresh=False)
     assert found is not None
@@ -75,6 +76,28 @@ async def test_a_caller_that_leaves_does_not_leave_the_cache_behind(world: World
     await asyncio.sleep(0)
 
     assert await cached(world, made.secret.reveal()) is None
+
+
+async def test_a_successor_made_meanwhile_ends_with_its_predecessor(world: World) -> None:
+    """Whoever stole a key may rotate it while it is being revoked: the new key must not get away."""
+    operator = await world.operator("keys:write")
+    stolen = await world.key()
+    key_id = stolen.changed.value.record.id
+    rotate = RotateKey(world.store, world.cache, world.apis, world.mint, world.clock)
+    rotation = Rotation(key_id=key_id, grace=None, etag="", request_id="", body=b"")
+    revoke_keys, made = world.store.revoke_keys, []
+
+    async def overtaken(*arguments: Any, **options: Any) -> Changed[tuple[Key, ...]]:
+        if not made:
+            made.append((await rotate(operator, rotation)).changed.value.key.record.id)
+        return await revoke_keys(*arguments, **options)
+
+    world.store.revoke_keys = overtaken  # type: ignore[method-assign]
+    revoked = await revoke_in(world)(operator, revocation(key_id, include_successor=True))
+
+    assert [NOW, NOW] == [world.store.keys[each].record.revoked_at for each in (key_id, *made)]
+    assert revoked.successor is not None
+    assert made == [revoked.successor.record.id]
 
 
 async def test_revoking_again_changes_nothing(world: World) -> None:
