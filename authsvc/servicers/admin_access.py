@@ -270,10 +270,18 @@ def _log_refusal(method: str, address: str, key_id: str, error: AuthsvcError) ->
 
 
 def _parse(handler: Handler, payload: bytes) -> Any:  # noqa: ANN401 - any message
+    if handler.request_deserializer is None:
+        return payload
     try:
-        return payload if handler.request_deserializer is None else handler.request_deserializer(payload)
+        request = handler.request_deserializer(payload)
     except DecodeError:
         raise InvalidInputError("the request cannot be read") from None
+    whole = request.ByteSize()
+    request.DiscardUnknownFields()
+    # What is not understood may be a restriction, without which a filter matches more and a key can do more.
+    if request.ByteSize() != whole:
+        raise InvalidInputError("the request has a field that this server does not know")
+    return request
 
 
 def _headers(context: Context) -> dict[str, str]:

@@ -23,6 +23,6 @@ def one_stays(others: Sequence[Key] | None) -> tuple[ColumnElement[bool], ...]:
     if others is None:
         return ()
     staying = keys.alias("staying")
-    # One alive that ends by nothing but a change: its version tells all of it. None of none is there.
+    # One alive that for a day ends by nothing but a change: its version tells all of it. None of none is there.
     as_read = (and_(staying.c.id == key.record.id, staying.c.version == int(key.etag)) for key in others)
     return (exists(select(staying.c.id).where(or_(false(), *as_read))),)

@@ -11,6 +11,7 @@ from authsvc.domain.api import Apis
 from authsvc.domain.errors import AdministratorsChangedError, FailedPreconditionError
 from authsvc.domain.keys import KeyRecord
 from authsvc.domain.lifecycle import LIVE, status_of
+from authsvc.domain.usage import DAY
 from authsvc.ports import Clock, KeyFilter, Registry
 
 T = TypeVar("T")
@@ -65,8 +66,9 @@ class LastAdministrator:
         )
 
     def _stays(self, record: KeyRecord) -> bool:
-        # One in its grace is dead for good in a moment.
-        return record.grace_ends_at is None and self.administers(record)
+        # One in its grace, or near its expiry, is dead for good in a moment.
+        lasts = record.expires_at is None or record.expires_at > self._clock.now() + DAY
+        return lasts and record.grace_ends_at is None and self.administers(record)
 
     async def _others(self, ending: Sequence[Key]) -> tuple[Key, ...]:
         ids = {key.record.id for key in ending}

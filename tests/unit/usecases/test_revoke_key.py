@@ -11,6 +11,7 @@ import pytest
 from authsvc.domain.administration import Changed, Key
 from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import ConflictError, FailedPreconditionError, InvalidInputError, NotFoundError
+from authsvc.domain.usage import DAY
 from authsvc.ports import Absent
 from authsvc.usecases.revoke_key import Revocation, RevokeKey
 from authsvc.usecases.rotate_key import RotateKey, Rotation
@@ -173,6 +174,7 @@ async def test_the_current_etag_passes(world: World) -> None:
         pytest.param([(("keys:write",), {"revoked_at": NOW})], id="a-revoked-one"),
         pytest.param([(("keys:write",), {"expires_at": NOW})], id="an-expired-one"),
         pytest.param([(("keys:write",), {"grace_ends_at": NOW + MINUTE})], id="one-in-its-grace"),
+        pytest.param([(("keys:write",), {"expires_at": NOW + DAY})], id="one-that-expires-within-a-day"),
     ],
 )
 async def test_the_last_administrator_stays_unless_forced(world: World, others: list[Any]) -> None:

@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class AuditServiceStub:
     """Reads the audit trail. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -47,7 +47,7 @@ class AuditServiceStub:
 class AuditServiceAsyncStub(AuditServiceStub):
     """Reads the audit trail. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -61,7 +61,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
 class AuditServiceServicer:
     """Reads the audit trail. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """

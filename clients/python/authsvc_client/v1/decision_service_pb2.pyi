@@ -104,8 +104,8 @@ class ExplainDecisionRequest(_message.Message):
     environment: _builtins.str
     """Environment the request is for, as configured; at most 64 bytes. Absent: the route or the host names it."""
     credential: _builtins.str
-    """The key's text, at most 128 bytes, in place of the one in the headers. Absent: the headers hold it, or nothing
-    does.
+    """The key's text, at most 1024 bytes (a key has at most 128), in place of the one in the headers. Absent: the
+    headers hold it, or nothing does.
     """
     organization_id: _builtins.str
     """Organization that owns the resource asked for: see `AuthorizeRequest.organization_id`. Empty: not checked."""

@@ -28,7 +28,7 @@ if _version_not_supported:
 class DecisionServiceStub:
     """Says why a request is allowed or denied, and which key a text belongs to. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -54,7 +54,7 @@ class DecisionServiceStub:
 class DecisionServiceServicer:
     """Says why a request is allowed or denied, and which key a text belongs to. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -99,7 +99,7 @@ def add_DecisionServiceServicer_to_server(servicer, server):
 class DecisionService:
     """Says why a request is allowed or denied, and which key a text belongs to. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """

@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class DecisionServiceStub:
     """Says why a request is allowed or denied, and which key a text belongs to. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -51,7 +51,7 @@ class DecisionServiceStub:
 class DecisionServiceAsyncStub(DecisionServiceStub):
     """Says why a request is allowed or denied, and which key a text belongs to. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -69,7 +69,7 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
 class DecisionServiceServicer:
     """Says why a request is allowed or denied, and which key a text belongs to. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """

@@ -30,7 +30,7 @@ class KeyServiceStub:
     operator of the built-in API, or a product's key that holds `keys:read` / `keys:write` for its own organization
     only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (a scope is missing, or the result would be able to do more than the caller may grant), NOT_FOUND
     (no such record, or another organization's: one answer for both), UNAVAILABLE (nothing was changed as far as the
     service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED. Changes also: ABORTED
@@ -97,7 +97,7 @@ class KeyServiceServicer:
     operator of the built-in API, or a product's key that holds `keys:read` / `keys:write` for its own organization
     only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (a scope is missing, or the result would be able to do more than the caller may grant), NOT_FOUND
     (no such record, or another organization's: one answer for both), UNAVAILABLE (nothing was changed as far as the
     service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED. Changes also: ABORTED
@@ -245,7 +245,7 @@ class KeyService:
     operator of the built-in API, or a product's key that holds `keys:read` / `keys:write` for its own organization
     only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (a scope is missing, or the result would be able to do more than the caller may grant), NOT_FOUND
     (no such record, or another organization's: one answer for both), UNAVAILABLE (nothing was changed as far as the
     service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED. Changes also: ABORTED

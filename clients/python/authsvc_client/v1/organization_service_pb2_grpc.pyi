@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class OrganizationServiceStub:
     """Organizations: create, read, change, suspend, reinstate, delete. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), NOT_FOUND (no such organization), UNAVAILABLE (nothing
     was changed as far as the service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
     Changes also: ABORTED (`etag` is not the current one), ALREADY_EXISTS (the name is taken, or `request_id` was used
@@ -73,7 +73,7 @@ class OrganizationServiceStub:
 class OrganizationServiceAsyncStub(OrganizationServiceStub):
     """Organizations: create, read, change, suspend, reinstate, delete. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), NOT_FOUND (no such organization), UNAVAILABLE (nothing
     was changed as far as the service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
     Changes also: ABORTED (`etag` is not the current one), ALREADY_EXISTS (the name is taken, or `request_id` was used
@@ -113,7 +113,7 @@ class OrganizationServiceAsyncStub(OrganizationServiceStub):
 class OrganizationServiceServicer:
     """Organizations: create, read, change, suspend, reinstate, delete. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), NOT_FOUND (no such organization), UNAVAILABLE (nothing
     was changed as far as the service knows: retry with the same `request_id`), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
     Changes also: ABORTED (`etag` is not the current one), ALREADY_EXISTS (the name is taken, or `request_id` was used

@@ -28,7 +28,7 @@ if _version_not_supported:
 class UsageServiceStub:
     """Reads how often keys were used. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -49,7 +49,7 @@ class UsageServiceStub:
 class UsageServiceServicer:
     """Reads how often keys were used. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -83,7 +83,7 @@ def add_UsageServiceServicer_to_server(servicer, server):
 class UsageService:
     """Reads how often keys were used. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """

@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class UsageServiceStub:
     """Reads how often keys were used. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -49,7 +49,7 @@ class UsageServiceStub:
 class UsageServiceAsyncStub(UsageServiceStub):
     """Reads how often keys were used. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
@@ -65,7 +65,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
 class UsageServiceServicer:
     """Reads how often keys were used. Operators only.
 
-    Errors of every RPC here: INVALID_ARGUMENT (a field outside its bounds), UNAUTHENTICATED (no valid key),
+    Errors of every RPC here: INVALID_ARGUMENT (a field out of bounds, or unknown here), UNAUTHENTICATED (no valid key),
     PERMISSION_DENIED (not an operator, or a scope is missing), UNAVAILABLE (retry), RESOURCE_EXHAUSTED,
     DEADLINE_EXCEEDED.
     """
