@@ -115,7 +115,8 @@ def comparator(folder: Path, name: str, *options: str) -> Iterator[Server]:
 def gateway(home: Path, asked: Server | None) -> Iterator[Server]:
     """Run Envoy, answering by itself; before that it asks a server, or nobody. Both processes' time is its cost."""
     home.mkdir()
-    document = envoy.bootstrap((HERE / "envoy.yaml").read_text(), 0, {} if asked is None else {"authsvc": _port(asked)})
+    text, clusters = (HERE / "envoy.yaml").read_text(), {} if asked is None else {"authsvc": _place(asked)}
+    document = envoy.bootstrap(text, 0, clusters)
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     if asked is None:
         manager["http_filters"] = manager["http_filters"][-1:]
@@ -160,8 +161,9 @@ def _process(command: Sequence[str], variables: Mapping[str, str]) -> Iterator[s
         running.wait(_STOP_WITHIN)
 
 
-def _port(server: Server) -> int:
-    return int(server.address.rpartition(":")[2])
+def _place(server: Server) -> str | int:
+    kind, _, place = server.address.rpartition(":")
+    return place if kind == "unix" else int(place)
 
 
 def _pid_listening(address: str) -> int:

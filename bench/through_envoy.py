@@ -23,12 +23,12 @@ from bench.figures import (
     Samples,
     interleaved,
 )
-from bench.hits import EMPTY_PYTHON, FAST, HANDWRITTEN, STANDARD, field
+from bench.hits import EMPTY_PYTHON, FAST, HANDWRITTEN, SOCKET, STANDARD, field
 from bench.load import Load
 from bench.servers import Server
 
 ALONE = "Envoy alone, nobody asked"
-EVERYBODY = (ALONE, FAST, STANDARD, HANDWRITTEN, EMPTY_PYTHON)
+EVERYBODY = (ALONE, FAST, SOCKET, STANDARD, HANDWRITTEN, EMPTY_PYTHON)
 # Requests a second. One core cannot do more for those that are missing.
 OFFERED = {FAST: (1_000, 4_000, 8_000), HANDWRITTEN: (1_000, 4_000, 8_000), STANDARD: (1_000,)}
 _PATH = "/api/v1/sessions/abc"
@@ -71,13 +71,17 @@ def _asked(conditions: Conditions) -> Iterator[Mapping[str, tuple[Server, Load]]
     """Run an Envoy before each of the servers, and yield them with a burst of requests that are allowed."""
     with ExitStack() as stack:
         found = stack.enter_context(field(conditions))
-        headers = (f"x-api-key: {found.key}", "accept: */*", "user-agent: bench")
         asked: dict[str, tuple[Server, Load]] = {}
+        home = conditions.folder / "socket"
+        beside = stack.enter_context(servers.fresh(home, fast=f"unix:{home}/fast.sock"))
+        keys = {SOCKET: beside.administrator.key()}
+        behind = {**found.servers, SOCKET: beside.fast}
         for number, name in enumerate(EVERYBODY):
-            if name != ALONE and name not in found.servers:
+            if name != ALONE and name not in behind:
                 continue
-            gateway = servers.gateway(conditions.folder / f"envoy-{number}", found.servers.get(name))
+            gateway = servers.gateway(conditions.folder / f"envoy-{number}", behind.get(name))
             server = stack.enter_context(gateway)
+            headers = (f"x-api-key: {keys.get(name, found.key)}", "accept: */*", "user-agent: bench")
             burst = Load(address=server.address, path=_PATH, headers=headers, seconds=conditions.seconds)
             asked[name] = (server, burst)
         yield asked

@@ -121,11 +121,7 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True)
 class Deny:
-    """
-    A refusal. `detail` is for logs, audit and explanations, never for the caller.
-
-    Not frozen, as `Allow`: one is made for every request that a limit refuses.
-    """
+    """A refusal, not frozen, like `Allow`. `detail` is for logs, audit and explanations, never for the caller."""
 
     reason: Reason
     detail: str

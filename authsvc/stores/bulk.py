@@ -12,7 +12,8 @@ from authsvc.ports import KeyFilter
 from authsvc.stores import audit, queries, rows
 from authsvc.stores.database import Database
 from authsvc.stores.filters import conditions
-from authsvc.stores.mutations import REVOKE, key_target, revoking
+from authsvc.stores.mutations import key_target
+from authsvc.stores.revocations import REVOKE, revoking
 from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys
 from authsvc.stores.trail import Event

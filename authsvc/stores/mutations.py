@@ -9,11 +9,10 @@ only then is it found out why.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, bindparam, insert, or_, update
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus
@@ -26,14 +25,13 @@ from authsvc.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from authsvc.domain.keys import Micros, Revision
+from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.columns import Instant, Text
 from authsvc.stores.database import Change, Database, Target
 from authsvc.stores.faults import is_orphan, is_taken
 from authsvc.stores.records import Effect, Parameters, inserted, named
-from authsvc.stores.staying import GONE, one_stays
+from authsvc.stores.staying import GONE
 from authsvc.stores.tables import keys, organizations
 from authsvc.stores.trail import Event
 
@@ -45,19 +43,6 @@ ATTEMPTS = 5  # at a change that loses races against others
 
 _CREATE_KEY = inserted("new", keys, keys.c.keys()).returning(*queries.WRITTEN_KEY)
 _UNBORN: Parameters = dict.fromkeys(keys.c.keys())
-_ENDED_AT = bindparam("ended_at", type_=Instant)
-REVOKE = (  # with `revoking`
-    update(keys)
-    .where(keys.c.id.in_(bindparam("revoked_ids", expanding=True)), keys.c.revoked_at.is_(None))
-    .where(keys.c.deleted_at.is_(None))
-    .values(
-        revoked_at=_ENDED_AT,
-        revoke_reason=bindparam("ended_why", type_=Text),
-        updated_at=_ENDED_AT,
-        version=keys.c.version + 1,
-    )
-)
-_REVOKE_ANY = REVOKE.returning(*queries.KEY)
 
 _ACTIVE = OrganizationStatus.ACTIVE.value
 _SUSPENDED = OrganizationStatus.SUSPENDED.value
@@ -65,29 +50,6 @@ _SUSPENDED = OrganizationStatus.SUSPENDED.value
 
 class NothingTouchedError(Exception):
     """Rolls a transaction back; never leaves the store."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldTo:
-    """What a revocation expects: the first key's version, who stays, and the first key's successor as it was read."""
-
-    etag: str
-    others: Sequence[Key] | None
-    as_read: Key | None
-
-    def check(self, first: RowMapping) -> None:
-        """Raise `ConflictError` where the first key is another by now."""
-        check_etag(first, self.etag)
-        if self.as_read is not None and first["successor_id"] != self.as_read.successor_id:
-            raise stale(first)
-
-    def conditions(self, first: RowMapping) -> Iterator[ColumnElement[bool]]:
-        """Hold the change to it: a rotation that comes in between makes a key that was meant to end too."""
-        same = list(same_version(keys, first, self.etag))
-        if self.as_read is not None:
-            same.append(keys.c.successor_id.is_not_distinct_from(self.as_read.successor_id))
-        yield from (or_(keys.c.id != first["id"], condition) for condition in same)
-        yield from one_stays(self.others)
 
 
 async def create_organization(database: Database, new: NewOrganization, actor: Actor) -> Changed[Organization]:
@@ -166,28 +128,6 @@ async def create_key(database: Database, new: NewKey, actor: Actor, action: str,
             return Changed(value=rows.key(row), revision=change.revision)
 
 
-async def revoke_keys(
-    database: Database,
-    key_ids: Sequence[str],
-    reason: str,
-    actor: Actor,
-    held_to: HeldTo,
-) -> Changed[tuple[Key, ...]]:
-    """Revoke keys at one position; those that are revoked stay as they are."""
-    for _ in range(ATTEMPTS):
-        found = [await key(database, key_id) for key_id in key_ids]
-        held_to.check(found[0])
-        if all(row["revoked_at"] is not None for row in found):
-            await database.remember(actor, key_ids[0], position(found[-1]))
-            return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
-        with suppress(NothingTouchedError):  # somebody else revoked or deleted one of them meanwhile
-            return await _revoke(database, found, reason, actor, held_to)
-        if held_to.others is not None:  # or of those who were to stay; who they are now is not for us to say
-            raise AdministratorsChangedError(GONE)
-    # A live key is never reported as revoked.
-    raise UnavailableError("the key could not be revoked; try again")
-
-
 async def key(database: Database, key_id: str, *, deleted: bool = False) -> RowMapping:
     """Return the row of a key that is not deleted, or may be."""
     statement = queries.KEY_OR_TOMBSTONE if deleted else queries.KEY_BY_ID
@@ -248,34 +188,6 @@ def same_version(table: Table, found: RowMapping, etag: str) -> tuple[ColumnElem
     return (table.c.version == found["version"],) if etag else ()
 
 
-async def _revoke(
-    database: Database,
-    found: Sequence[RowMapping],
-    reason: str,
-    actor: Actor,
-    held_to: HeldTo,
-) -> Changed[tuple[Key, ...]]:
-    living = {row["id"]: row for row in found if row["revoked_at"] is None}
-    async with database.change(actor, events=len(living)) as change:
-        conditions = tuple(held_to.conditions(found[0]))
-        effect = REVOKE.where(*conditions).returning(*queries.KEY) if conditions else _REVOKE_ANY
-        before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
-        events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
-        touched = await change.write(
-            effect,
-            events,
-            [key_target(row) for row in living.values()],
-            parameters=revoking(list(living), change.now, reason),
-            once_built=not conditions and len(living) == 1,
-        )
-        if len(touched) != len(living):
-            raise NothingTouchedError
-        # What a statement for several keys cannot tell, their organizations' part, is as it was read.
-        revoked = {row["id"]: {**living[row["id"]], **row} for row in touched}
-        value = tuple(rows.key(revoked.get(row["id"], row)) for row in found)
-        return Changed(value=value, revision=change.revision)
-
-
 async def _switch(
     database: Database, found: RowMapping, effect: Update, reason: str, actor: Actor, etag: str
 ) -> Changed[Organization]:
@@ -325,11 +237,6 @@ async def unchanged(database: Database, found: RowMapping, actor: Actor) -> Chan
 def position(row: RowMapping) -> Revision:
     """Return the position at which a row was read."""
     return Revision(epoch=row["epoch"], seq=row["seq"])
-
-
-def revoking(key_ids: Sequence[str], now: Micros, reason: str) -> Parameters:
-    """Return the parameters of `REVOKE`."""
-    return {"revoked_ids": key_ids, "ended_at": now, "ended_why": reason}
 
 
 def key_event(action: str, row: rows.Row, *, before: dict[str, Any], after: dict[str, Any], reason: str = "") -> Event:

@@ -30,7 +30,7 @@ from authsvc.ports import (
     Refusal,
     StoredForm,
 )
-from authsvc.stores import audit, bulk, changes, forms, imports, mutations, peppers, queries, rows, usage
+from authsvc.stores import audit, bulk, changes, forms, imports, mutations, peppers, queries, revocations, rows, usage
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -166,8 +166,8 @@ class SqlStore:
         as_read: Key | None = None,
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
-        held_to = mutations.HeldTo(etag, others, as_read)
-        return await self.database.run(mutations.revoke_keys(self.database, key_ids, reason, actor, held_to))
+        held_to = revocations.HeldTo(etag, others, as_read)
+        return await self.database.run(revocations.revoke_keys(self.database, key_ids, reason, actor, held_to))
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:
         """Return those of the keys that are there and not deleted."""

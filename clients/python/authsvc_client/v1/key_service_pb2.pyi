@@ -527,7 +527,7 @@ class RevokeKeyRequest(_message.Message):
     reason: _builtins.str
     """Why, for the audit trail; at most 256 characters, no control characters."""
     include_successor: _builtins.bool
-    """Revoke the key's live successor too."""
+    """Revoke the key's live successor too, also one made in this moment; not the successor's own."""
     etag: _builtins.str
     """The version the change is meant for; ABORTED when it is not the current one. Empty: whichever is current."""
     request_id: _builtins.str
