@@ -131,16 +131,17 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await admin.start()
         if data.fast is not None:
             data.fast.start()
-        beating = asyncio.create_task(heartbeat.run())
+        keeping = [asyncio.create_task(work) for work in (heartbeat.run(), parts.cache.keep_fresh())]
         _spare_the_collector()
         started(Running(data=data.address, fast=data.fast_address, admin=admin_address, metrics=exported.address))
         try:
             await stop.wait()
         finally:
             await _drain(health, (admin, data.server), data.fast, drain)
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            for task in keeping:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 def _spare_the_collector() -> None:

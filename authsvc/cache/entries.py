@@ -34,6 +34,7 @@ class Entry:
     """A cached key. Times are seconds of the monotonic clock."""
 
     bearer: Bearer
+    others: tuple[Digest, ...]  # under which it may be stored too
     expires: float
     touched: float  # when it was last moved to the young end
 

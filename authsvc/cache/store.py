@@ -21,6 +21,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from cachetools import LRUCache
 
@@ -36,6 +37,10 @@ _LOG = logging.getLogger(__name__)
 
 # Seconds between two moves of one entry in the LRU: a key in use needs no more, and most hits then change nothing.
 _TOUCH = 1.0
+
+# What is in use is loaded anew in the last fifth of its age, so that no request has to wait for it then.
+_AHEAD = 0.2
+_REFRESH = 1.0  # seconds between two looks for it
 
 _UNAVAILABLE = "keys cannot be checked right now"
 _OVERLOADED = "too many keys are being looked up"
@@ -57,11 +62,13 @@ class CachedKeyStore:
         self._monotonic = clock.monotonic
         self._settings = settings
         self._max_staleness = settings.max_staleness
+        self._ahead = settings.max_age * _AHEAD
         self._strict = settings.max_staleness < settings.load_budget  # what is under way may be too old to join
         self._counters = counters
         self._lock = threading.Lock()
         self._found = Positives(settings.keys, counters)
         self._absent: LRUCache[Digest, tuple[float, Revision]] = LRUCache(settings.negatives)
+        self._ageing: dict[Digest, None] = {}  # in use, and near its end
         self._flights: dict[Digest, Flight] = {}
         self._tombs: dict[str, int] = {}
         self._floor = 0  # every load must be at least this new; raised when tombstones overflow
@@ -114,8 +121,31 @@ class CachedKeyStore:
             if self._found.get(digest) is entry:
                 entry.touched = now
                 self._found.move_to_end(digest)
+                if now > entry.expires - self._ahead and len(self._ageing) < self._settings.keys:
+                    self._ageing[digest] = None
 
     # -- loads
+
+    async def keep_fresh(self) -> None:
+        """Refresh every second, until cancelled."""
+        while True:
+            await asyncio.sleep(_REFRESH)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """
+        Load anew what was used lately and is near the end of its age, one after the other.
+
+        It is a question like a request's own, with the same fence. When it fails what is cached is used to its end.
+        """
+        with self._lock:
+            ageing, self._ageing = self._ageing, {}
+        for digest in ageing:
+            entry = self._found.get(digest)
+            if entry is None or self._down or entry.expires - self._monotonic() > self._ahead:
+                continue
+            with suppress(Exception):  # told by `_landed`
+                await self.fetch((digest, *entry.others), self._settings.load_budget, None)
 
     async def fetch(
         self, digests: Sequence[Digest], budget: float, at_least: Revision | None, *, patient: bool = False
@@ -203,7 +233,7 @@ class CachedKeyStore:
         if flight.superseded:
             self._outdate(flight.digests[0], loaded.as_of)
         elif self._admits(flight, sent, loaded.as_of):
-            self._admit(flight.digests[0], loaded.as_of, bearer)
+            self._admit(flight.digests, loaded.as_of, bearer)
         return bearer, loaded.as_of
 
     def _admits(self, flight: Flight, sent: float, as_of: Revision) -> bool:
@@ -222,8 +252,8 @@ class CachedKeyStore:
             if absent is not None and absent[1].seq < as_of.seq:
                 del self._absent[digest]
 
-    def _admit(self, digest: Digest, as_of: Revision, bearer: Bearer | None) -> None:
-        now = self._monotonic()
+    def _admit(self, digests: Sequence[Digest], as_of: Revision, bearer: Bearer | None) -> None:
+        now, digest = self._monotonic(), digests[0]
         with self._lock:
             if bearer is None:
                 if as_of.seq >= max(self._floor, self._absent_floor):
@@ -237,7 +267,7 @@ class CachedKeyStore:
             self._drop(digest)
             # A spread, so that records loaded together do not all expire together.
             age = self._settings.max_age * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-            self._found.enter(digest, Entry(bearer, now + age, now))
+            self._found.enter(digest, Entry(bearer, tuple(digests[1:]), now + age, now))
 
     def _landed(self, flight: Flight) -> None:
         self._running -= 1

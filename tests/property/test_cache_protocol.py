@@ -144,7 +144,7 @@ def test_a_rare_run_shows_a_mistake(script: Callable[[CacheProtocol], None], mut
         pytest.param(machine(mutants.PatientForAll), "I[238]", 8, id="patient-for-all"),
         pytest.param(machine(mutants.ConfirmedWhenReceived), "I[68]", 0, id="confirmed-when-received"),
         pytest.param(machine(mutants.UnboundedStale), "I[26]", 0, id="unbounded-stale"),
-        pytest.param(machine(mutants.Resurrect), "I[26]", 2, id="resurrect"),
+        pytest.param(machine(mutants.Resurrect), "I[236]", 0, id="resurrect"),
         pytest.param(machine(mutants.UnknownWhenFailed), "I[15]", 0, id="unknown-when-failed"),
     ],
 )

@@ -184,6 +184,12 @@ class CacheProtocol(RuleBasedStateMachine):
             metadata={"version": str(read.version), "given": str(self.given.index(read))},
         )
 
+    @rule()
+    def refresh(self) -> None:
+        """Load anew what is in use, as every second."""
+        self.world.start(self.world.cache.refresh())
+        self._settle()
+
     # -- the heartbeat
 
     @precondition(lambda self: len(self.probes) < 2)

@@ -136,7 +136,7 @@ def test_get_stands_whatever_the_loop_does_meanwhile(keys: int) -> None:
             number = draw.randrange(100)
             epoch = f"00000000-0000-0000-0000-{seq // 1_000:012d}"
             cache.confirm(Revision(epoch=epoch, seq=seq), clock.monotonic())
-            cache._admit(digest(number), Revision(epoch=epoch, seq=seq), bearer(record(id=f"key_{number}")))
+            cache._admit((digest(number),), Revision(epoch=epoch, seq=seq), bearer(record(id=f"key_{number}")))
             cache.invalidate(Revision(epoch=epoch, seq=seq), f"key_{draw.randrange(100)}")
         stop.set()
 
