@@ -15,6 +15,7 @@ from authsvc.ports import Recalled
 from authsvc.stores.database import REMEMBERED
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
+from tests.support.mutations import Mutation
 from tests.support.stored import (
     ACTOR,
     ASKED,
@@ -25,8 +26,6 @@ from tests.support.stored import (
     organization_update,
     update,
 )
-
-Mutation = Callable[[SqlStore], Awaitable[Any]]
 
 OTHER_BODY = replace(ASKED, body=hashlib.sha256(b"another").digest())
 TABLES = ("organizations", "keys", "audit_events", "auth_change", "change_head", "idempotency")
