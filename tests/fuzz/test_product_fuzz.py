@@ -18,7 +18,6 @@ from pathlib import Path
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from authsvc.cache import CacheSettings
 from authsvc.config import read
 from authsvc.domain.api import Api
 from authsvc.domain.key_text import KeyClass
@@ -30,7 +29,7 @@ from authsvc.servicers.envoy_wire import IDENTITY_HEADERS
 from tests.fuzz.product_oracle import PRODUCTS, Holder, Product, permits
 from tests.fuzz.product_requests import Draft, clean, hostile
 from tests.support.builders import NOW, record
-from tests.support.doors import Answer, Door, door
+from tests.support.doors import PATIENT, Answer, Door, door
 from tests.support.fakes import FakeLimiter
 
 ORIGINS = ("https://app.example", "*.apps.example", "http://localhost:3000")
@@ -44,7 +43,7 @@ DEAD = {
     "suspended": {"organization_active": False},
     "foreign": {"api": "another"},
 }
-FOREVER = CacheSettings(max_staleness=1e9, max_age=1e9, unknown_per_second=10**9)
+FOREVER = replace(PATIENT, max_staleness=1e9, max_age=1e9, unknown_per_second=10**9)
 
 
 class Target:

@@ -14,3 +14,9 @@ def world() -> Iterator[World]:
     """A cache that has heard from its database."""
     with World() as world:
         yield world
+
+
+@pytest.fixture(autouse=True)
+def no_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let records live for exactly their age where a test does not say otherwise."""
+    monkeypatch.setattr("authsvc.cache.store.random.uniform", lambda low, high: (low + high) / 2)

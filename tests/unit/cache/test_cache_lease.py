@@ -14,12 +14,6 @@ from tests.support.cache_world import World, digest, position, refused
 S, T = 60.0, 300.0
 
 
-@pytest.fixture(autouse=True)
-def no_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let records live for exactly T where a test does not say otherwise."""
-    monkeypatch.setattr("authsvc.cache.store.random.uniform", lambda low, high: (low + high) / 2)
-
-
 @pytest.fixture
 def world() -> Iterator[World]:
     """A cache that has heard from its database."""
