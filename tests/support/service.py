@@ -96,8 +96,9 @@ def warm(served: Service) -> None:
     """Let a service open what it opens when it is busy for the first time: connections to its database, threads."""
     for target in served.targets.values():
         with grpc.insecure_channel(target) as channel:
-            # First, so that it is cached: of keys that nobody knows only so many a second are looked up.
-            channel.unary_unary(CHECK)(check(served.keys.reader), timeout=TIMEOUT)
+            # First, so that they are cached: of keys that may be nobody's only so many a second are looked up.
+            for key in (served.keys.reader, served.keys.writer, served.keys.page):
+                channel.unary_unary(CHECK)(check(key), timeout=TIMEOUT)
             for _ in range(10):
                 calls = [channel.unary_unary(CHECK).future(unknown(), timeout=TIMEOUT) for _ in range(50)]
                 for call in calls:
