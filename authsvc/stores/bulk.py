@@ -10,6 +10,7 @@ from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.errors import AdministratorsChangedError, ConflictError, UnavailableError
 from authsvc.ports import KeyFilter
 from authsvc.stores import audit, queries, rows
+from authsvc.stores.change import Change
 from authsvc.stores.database import Database
 from authsvc.stores.filters import conditions
 from authsvc.stores.mutations import key_target
@@ -40,7 +41,8 @@ async def revoke(
     """Revoke keys that are neither revoked nor deleted, all of them or none; one event tells of them all."""
     ids = sorted(key.record.id for key in ending)
     owners = {key.record.id: key.record.organization_id for key in ending}
-    async with database.change(actor, large=True) as change:
+
+    async def work(change: Change) -> Changed[int]:
         effect = REVOKE.where(*one_stays(others)).returning(keys.c.id)
         event = Event(
             action=ACTION,
@@ -60,6 +62,8 @@ async def revoke(
                 raise AdministratorsChangedError(GONE)
             raise ConflictError("some of the keys were revoked or deleted meanwhile")
         return Changed(value=len(ids), revision=change.revision)
+
+    return await database.change(actor, work, large=True)
 
 
 async def revoked(database: Database, about: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.ports import NewKey, OrganizationUpdate, Recalled
 from authsvc.stores import queries, rows
+from authsvc.stores.change import Change
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
     NothingTouchedError,
@@ -83,18 +84,21 @@ async def update_key(
     instants = {name: rows.instant_text(found[name]) for name in _INSTANTS}
     told = values | {name: rows.instant_text(values[name]) for name in _INSTANTS}
     before, after = _difference({**found, **instants}, told)
+    event = key_event("key.update", found, before=before, after=after)
+
+    async def work(change: Change) -> Changed[Key]:
+        effect = (
+            update(keys)
+            .where(keys.c.id == key_id, keys.c.version == found["version"], keys.c.deleted_at.is_(None))
+            .where(*one_stays(others))
+            .values(**values, updated_at=change.now, version=keys.c.version + 1)
+            .returning(*queries.WRITTEN_KEY)
+        )
+        row = await write(change, effect, event, key_target(found), _written(found))
+        return Changed(value=rows.key(row), revision=change.revision)
+
     try:
-        async with database.change(actor) as change:
-            effect = (
-                update(keys)
-                .where(keys.c.id == key_id, keys.c.version == found["version"], keys.c.deleted_at.is_(None))
-                .where(*one_stays(others))
-                .values(**values, updated_at=change.now, version=keys.c.version + 1)
-                .returning(*queries.WRITTEN_KEY)
-            )
-            event = key_event("key.update", found, before=before, after=after)
-            row = await write(change, effect, event, key_target(found), _written(found))
-            return Changed(value=rows.key(row), revision=change.revision)
+        return await database.change(actor, work)
     except NothingTouchedError:
         raise lost(await _key(database, key_id), str(found["version"]), others) from None
 
@@ -116,19 +120,22 @@ async def delete_key(
 ) -> Changed[Key]:
     """Hide a key and end it."""
     found = await _key(database, key_id, etag)
+
+    async def work(change: Change) -> Changed[Key]:
+        effect = (
+            update(keys)
+            .where(keys.c.id == key_id, keys.c.deleted_at.is_(None), *same_version(keys, found, etag))
+            .where(*one_stays(others))
+            .values(deleted_at=change.now, updated_at=change.now, version=keys.c.version + 1)
+            .returning(*queries.WRITTEN_KEY)
+        )
+        after = {"deleted_at": rows.instant_text(change.now)}
+        event = key_event("key.delete", found, before={"deleted_at": None}, after=after, reason=reason)
+        row = await write(change, effect, event, key_target(found), _written(found))
+        return Changed(value=rows.key(row), revision=change.revision)
+
     try:
-        async with database.change(actor) as change:
-            effect = (
-                update(keys)
-                .where(keys.c.id == key_id, keys.c.deleted_at.is_(None), *same_version(keys, found, etag))
-                .where(*one_stays(others))
-                .values(deleted_at=change.now, updated_at=change.now, version=keys.c.version + 1)
-                .returning(*queries.WRITTEN_KEY)
-            )
-            after = {"deleted_at": rows.instant_text(change.now)}
-            event = key_event("key.delete", found, before={"deleted_at": None}, after=after, reason=reason)
-            row = await write(change, effect, event, key_target(found), _written(found))
-            return Changed(value=rows.key(row), revision=change.revision)
+        return await database.change(actor, work)
     except NothingTouchedError:
         raise lost(await _key(database, key_id), etag, others) from None
 
@@ -194,7 +201,7 @@ async def _change(
     actor: Actor,
     expected: Callable[[Micros], Iterable[ColumnElement[bool]]],
 ) -> Changed[Organization]:
-    async with database.change(actor) as change:
+    async def work(change: Change) -> Changed[Organization]:
         effect = (
             update(organizations)
             .where(organizations.c.id == found["id"], *expected(change.now))
@@ -203,13 +210,15 @@ async def _change(
         row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(found["id"]))
         return Changed(value=rows.organization(row), revision=change.revision)
 
+    return await database.change(actor, work)
+
 
 def _written(found: RowMapping) -> Parameters:
     return queries.written(found["id"], found["organization_id"])
 
 
 async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
-    async with database.change(actor, events=2) as change:
+    async def work(change: Change) -> Changed[Rotated]:
         # A grace that runs is never lengthened: at its end the key is dead for good.
         ends = min(change.now + grace, found["grace_ends_at"] or change.now + grace)
         effect = (
@@ -240,6 +249,8 @@ async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Mic
             value=Rotated(key=rows.key({**touched[0], **_NEVER, **successor}), predecessor=rows.key(touched[0])),
             revision=change.revision,
         )
+
+    return await database.change(actor, work, events=2)
 
 
 async def _key(database: Database, key_id: str, etag: str = "") -> RowMapping:

@@ -6,9 +6,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,7 +16,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Executable,
-    Insert,
     RowMapping,
     String,
     bindparam,
@@ -34,21 +32,21 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import AuditKeys, Outcome
-from authsvc.domain.errors import AlreadyExistsError, StartupError, UnauthenticatedError, UnavailableError
+from authsvc.domain.errors import AlreadyExistsError, StartupError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores import records
+from authsvc.stores.change import POSTGRESQL, USED_ALREADY, Change, noted
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
-from authsvc.stores.given import given
-from authsvc.stores.records import REMEMBERED, Effect, Parameters, Record
-from authsvc.stores.tables import audit_events, auth_change, change_head
-from authsvc.stores.trail import Event, Trail, of_one
+from authsvc.stores.tables import audit_events, change_head
+from authsvc.stores.together import RefusedError, Together, Wanted
+from authsvc.stores.trail import Event, Trail
 
 T = TypeVar("T")
 
 CHANNEL = "authsvc"
-# Changes under way at once in PostgreSQL. All of them queue for the position anyway, and one that waits there holds a
-# connection that a key's load may need.
+# Transactions that write, under way at once in PostgreSQL: changes, refusals, usage. Most of them queue for the
+# position, and one that waits there holds a connection that a key's load may need.
 WRITERS = 4
 WRITER_TIMEOUT = 1.0  # seconds to wait for a turn to write
 CHANGE_TIMEOUT = 1000  # milliseconds for a statement of a change, its wait for the position included
@@ -56,136 +54,13 @@ HANG_TIMEOUT = 3.0  # seconds after which a server that neither answers nor clos
 REPORT_TIMEOUT = 2500  # milliseconds for a report, or a large change; less than HANG_TIMEOUT
 CLOSE_TIMEOUT = 1.0  # seconds that running statements get when the store is closed
 
-USED_ALREADY = "request_id: it was used already"
-DEAD_ACTOR = "the key that makes this change was ended meanwhile"
-CHANGED_ACTOR = "the key that makes this change, or its organization, has changed meanwhile; try again"
-
-_POSTGRESQL = "postgresql"
-
+_CHANGES: BindParameter[int] = bindparam("changes", type_=BigInteger)
 _EVENTS: BindParameter[int] = bindparam("events", type_=BigInteger)
-_ACTOR = select(records.ACTOR_IS_DEAD, records.ACTOR_HAS_CHANGED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One thing a change touched, for caches to drop: a key, or an organization with all its keys."""
-
-    kind: str
-    key_id: str | None
-    organization_id: str | None
 
 
 def system_micros() -> Micros:
     """Return this machine's time of day."""
     return time.time_ns() // 1000
-
-
-class Change:
-    """An open transaction that holds the next position of the change log."""
-
-    def __init__(self, connection: AsyncConnection, head: RowMapping, actor: Actor, trail: Trail) -> None:
-        self.revision = Revision(epoch=head["epoch"], seq=head["seq"])
-        self.now: Micros = head["now"]
-        self.audit_seq = trail.next_seq  # that of the first event
-        self._trail = trail
-        self._actor = actor
-        self._connection = connection
-        self._postgresql = connection.dialect.name == _POSTGRESQL
-
-    async def write(
-        self,
-        effect: Effect,
-        events: Sequence[Event],
-        targets: Sequence[Target],
-        also: Sequence[Insert] = (),
-        *,
-        about: str | None = None,
-        parameters: Parameters | None = None,
-        once_built: bool = False,
-    ) -> Sequence[RowMapping]:
-        """
-        Write the effect, its audit rows and its change rows; return the rows the effect touched.
-
-        Where there is none, who asked leaves the transaction: what became of the caller comes with a row.
-        On PostgreSQL all of it is one statement. With the commit that makes two round trips while
-        everyone else waits for the position. A retry of the request is answered with what the first
-        event is about, or `about`. What is the same object each time is kept with its records, `once_built`.
-        """
-        told = self._trail.chained(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
-        changed = self._changed(targets)
-        noted = bool(self._actor.request_id and self._actor.body)
-        values = self._values(told, changed, about or events[0].target_id, parameters or {})
-        written: tuple[Record, ...] = (*also, _event_rows(told), records.END_OF_TRAIL, self._change_rows(changed))
-        note = records.NOTE[self._postgresql] if noted else None
-        if self._postgresql:
-            combine = records.once_combined if once_built else records.combined
-            touched = (await self._connection.execute(combine(effect, written, note), values)).mappings().all()
-            for row in touched:
-                _hold_actor(row)
-            if noted and any(row["noted"] == 0 for row in touched):
-                raise AlreadyExistsError(USED_ALREADY)
-            return touched
-        _hold_actor((await self._connection.execute(_ACTOR, values)).mappings().one())
-        touched = (await self._connection.execute(effect, values)).mappings().all()
-        for record in written:
-            await self._connection.execute(record, values)
-        if note is not None and not (await self._connection.execute(note, values)).all():
-            raise AlreadyExistsError(USED_ALREADY)
-        return touched
-
-    def _values(
-        self, told: Sequence[dict[str, Any]], changed: Sequence[Sequence[Any]], about: str, own: Parameters
-    ) -> Parameters:
-        """Return the values of all that is written, whether or not the statement takes them as parameters."""
-        return {
-            **own,
-            **records.named("told", told[0]),
-            **records.named("changed", dict(zip(auth_change.c.keys(), changed[0], strict=True))),
-            **_noted(self._actor, about, self.revision, self.now),
-            "acting_key": self._actor.key_id,
-            "acting_at": self.now,
-            "acting_as_of": self._actor.as_of,
-            "acting_organization": self._actor.organization_id,
-            "end": self._trail.end,
-        }
-
-    def _changed(self, targets: Sequence[Target]) -> Sequence[tuple[Any, ...]]:
-        return [
-            (self.revision.seq, ordinal, target.kind, target.key_id, target.organization_id, self.now)
-            for ordinal, target in enumerate(targets)
-        ]
-
-    def _change_rows(self, changed: Sequence[Sequence[Any]]) -> Insert:
-        if len(changed) == 1:
-            return records.TARGET
-        # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
-        return insert(auth_change).from_select(
-            auth_change.c.keys(), select(given(self._postgresql, auth_change.c, changed))
-        )
-
-
-def _hold_actor(found: RowMapping) -> None:
-    """Refuse a change of a caller that is not any more what it was let in as."""
-    if found["actor_is_dead"]:
-        raise UnauthenticatedError(DEAD_ACTOR)
-    if found["actor_has_changed"]:
-        raise UnavailableError(CHANGED_ACTOR)
-
-
-def _noted(actor: Actor, about: str, at: Revision, now: Micros) -> Parameters:
-    return {
-        "noted_actor": actor.key_id,
-        "noted_request_id": actor.request_id,
-        "noted_body_hash": actor.body,
-        "noted_target_id": about,
-        "noted_seq": at.seq,
-        "noted_created_at": now,
-        "forgotten": now - REMEMBERED,
-    }
-
-
-def _event_rows(told: Sequence[dict[str, Any]]) -> Insert:
-    return records.EVENT if len(told) == 1 else insert(audit_events).values(list(told))
 
 
 class Database:
@@ -200,11 +75,12 @@ class Database:
     def __init__(self, engine: AsyncEngine, clock: Callable[[], Micros], audit_keys: AuditKeys | None) -> None:
         self.engine = engine
         self.audit_keys = audit_keys
-        self.postgresql = engine.dialect.name == _POSTGRESQL
+        self.postgresql = engine.dialect.name == POSTGRESQL
         self._clock = clock
         self._running: set[asyncio.Task[Any]] = set()
         self._position: ReturningUpdate[Any] | None = None  # PostgreSQL's, once it is built
         self._turn = asyncio.Semaphore(WRITERS if self.postgresql else 1)
+        self._together = Together(self._make, self._start, WRITER_TIMEOUT)
 
     def now(self) -> ColumnElement[Micros]:
         """Return the database's time, as a column."""
@@ -217,10 +93,7 @@ class Database:
         A caller that gives up is released at once and the work goes on. A connection is thus never
         handed back in the middle of a statement, and a change is made as a whole or not at all.
         """
-        task = asyncio.create_task(_only_our_faults(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._start(_only_our_faults(work)))
 
     async def rows(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Sequence[RowMapping]:
         """Return the rows of one statement, in autocommit: one round trip."""
@@ -232,24 +105,59 @@ class Database:
             # A pooled connection had died, and took its like with it: the next one is new.
             return await self._rows(statement, parameters)
 
-    @asynccontextmanager
-    async def change(self, actor: Actor, events: int = 1, *, large: bool = False) -> AsyncIterator[Change]:
+    async def change(
+        self, actor: Actor, work: Callable[[Change], Awaitable[T]], events: int = 1, *, large: bool = False
+    ) -> T:
         """
-        Open a transaction that first takes the next position, and commit it unless an exception leaves.
+        Make a change: `work` writes it within a transaction, which is committed unless it raises.
 
-        `events` is how many audit rows it will write; one that is large is given more time than others.
-
-        The row lock on the position is held until the commit: positions are committed in their order,
-        and none is missing.
+        `work` writes `events` audit rows and does nothing else, because it may be done again: others that are asked
+        for meanwhile share the transaction, and when one of them raises, each is made by itself. One that is large
+        shares nothing and is given more time.
         """
-        async with self._writing(), self._begun(REPORT_TIMEOUT if large else CHANGE_TIMEOUT) as connection:
-            yield await self.position(connection, actor, events)
-            await connection.commit()
+        wanted = Wanted(actor, work, events)
+        if not large:
+            return await self._together.make(wanted)
+        try:
+            made: Sequence[T] = await self._make((wanted,), large=True)
+            return made[0]
+        except RefusedError as error:
+            refused = error.__cause__ or error
+        raise refused
 
     async def position(self, connection: AsyncConnection, actor: Actor, events: int = 1) -> Change:
-        """Take the next position within a transaction, which must then end soon: see `change`."""
-        head = (await connection.execute(self._next_position(), {"events": events})).mappings().one()
-        return Change(connection, head, actor, self._trail(head, events))
+        """Take the next position within a transaction, which must then end soon."""
+        (change,) = await self._positions(connection, [(actor, events)])
+        return change
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _make(self, group: Sequence[Wanted[Any]], *, large: bool = False) -> Sequence[Any]:
+        # The row lock on the position is held until the commit: positions are committed in their order, none missing.
+        async with self._writing(), self._begun(REPORT_TIMEOUT if large else CHANGE_TIMEOUT) as connection:
+            changes = await self._positions(connection, [(wanted.actor, wanted.events) for wanted in group])
+            try:
+                made = [await wanted.work(change) for wanted, change in zip(group, changes, strict=True)]
+            except Exception as error:
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    raise
+                raise RefusedError from error
+            await connection.commit()
+            return made
+
+    async def _positions(self, connection: AsyncConnection, wanted: Sequence[tuple[Actor, int]]) -> Sequence[Change]:
+        values = {"changes": len(wanted), "events": sum(events for _, events in wanted)}
+        head = (await connection.execute(self._next_position(), values)).mappings().one()
+        trail = self._trail(head, values["events"])
+        first = head["seq"] - len(wanted) + 1
+        return [
+            Change(connection, Revision(epoch=head["epoch"], seq=first + n), head["now"], actor, trail)
+            for n, (actor, _) in enumerate(wanted)
+        ]
 
     async def note(self, entries: Sequence[tuple[Actor, Event]], outcome: Outcome) -> None:
         """Write down what changed neither a key nor an organization: no position is taken, no cache hears of it."""
@@ -279,8 +187,8 @@ class Database:
             return
         async with self.transaction() as connection:
             now: Micros = (await connection.execute(select(self.now()))).scalar_one()
-            noted = await connection.execute(records.NOTE[self.postgresql], _noted(actor, about, at, now))
-            if not noted.all():
+            found = await connection.execute(records.NOTE[self.postgresql], noted(actor, about, at, now))
+            if not found.all():
                 raise AlreadyExistsError(USED_ALREADY)
 
     async def report(self, statement: Executable) -> Sequence[RowMapping]:
@@ -306,7 +214,7 @@ class Database:
         position = (
             update(change_head)
             .where(change_head.c.id == 1)
-            .values(seq=change_head.c.seq + 1, audit_seq=change_head.c.audit_seq + _EVENTS)
+            .values(seq=change_head.c.seq + _CHANGES, audit_seq=change_head.c.audit_seq + _EVENTS)
             .returning(*self._head())
         )
         if self.postgresql:

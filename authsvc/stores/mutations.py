@@ -28,7 +28,8 @@ from authsvc.domain.errors import (
 from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.database import Change, Database, Target
+from authsvc.stores.change import Change, Target
+from authsvc.stores.database import Database
 from authsvc.stores.faults import is_orphan, is_taken
 from authsvc.stores.records import Effect, Parameters, inserted, named
 from authsvc.stores.staying import GONE
@@ -69,19 +70,22 @@ async def create_organization(database: Database, new: NewOrganization, actor: A
         after=stored,
         reason="",
     )
+
+    async def work(change: Change) -> Changed[Organization]:
+        effect = insert(organizations).values(
+            **stored,
+            id=new.id,
+            status=_ACTIVE,
+            suspend_reason="",
+            created_at=change.now,
+            updated_at=change.now,
+            version=1,
+        )
+        row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(new.id))
+        return Changed(value=rows.organization(row), revision=change.revision)
+
     with conflicts("an organization with this name or id exists already"):
-        async with database.change(actor) as change:
-            effect = insert(organizations).values(
-                **stored,
-                id=new.id,
-                status=_ACTIVE,
-                suspend_reason="",
-                created_at=change.now,
-                updated_at=change.now,
-                version=1,
-            )
-            row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(new.id))
-            return Changed(value=rows.organization(row), revision=change.revision)
+        return await database.change(actor, work)
 
 
 async def suspend_organization(
@@ -117,15 +121,18 @@ async def reinstate_organization(
 async def create_key(database: Database, new: NewKey, actor: Actor, action: str, reason: str) -> Changed[Key]:
     """Store a key."""
     event = created(new, action, reason)
+
+    async def work(change: Change) -> Changed[Key]:
+        values = {**_UNBORN, **key_values(new), **key_birth(new, change, actor)}
+        parameters = named("new", values) | queries.written(new.id, new.organization_id)
+        target = Target(kind="key", key_id=new.id, organization_id=new.organization_id)
+        row = await write(change, _CREATE_KEY, event, target, parameters, once_built=True)
+        if row["organization_status"] == OrganizationStatus.DELETED.value:
+            raise FailedPreconditionError("the organization is deleted")
+        return Changed(value=rows.key(row), revision=change.revision)
+
     with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
-        async with database.change(actor) as change:
-            values = {**_UNBORN, **key_values(new), **key_birth(new, change, actor)}
-            parameters = named("new", values) | queries.written(new.id, new.organization_id)
-            target = Target(kind="key", key_id=new.id, organization_id=new.organization_id)
-            row = await write(change, _CREATE_KEY, event, target, parameters, once_built=True)
-            if row["organization_status"] == OrganizationStatus.DELETED.value:
-                raise FailedPreconditionError("the organization is deleted")
-            return Changed(value=rows.key(row), revision=change.revision)
+        return await database.change(actor, work)
 
 
 async def key(database: Database, key_id: str, *, deleted: bool = False) -> RowMapping:
@@ -144,7 +151,7 @@ async def one(database: Database, statement: Select[Any], absent: str, values: P
 
 async def organization(database: Database, id_: str, etag: str) -> RowMapping:
     """Return the row of an organization of this version, if one is meant."""
-    found = await one(database, queries.organization_by_id(id_), NO_ORGANIZATION)
+    found = await one(database, queries.ORGANIZATION_BY_ID, NO_ORGANIZATION, {"organization": id_})
     check_etag(found, etag)
     return found
 
@@ -193,8 +200,9 @@ async def _switch(
 ) -> Changed[Organization]:
     # From active to suspended or back; the instant of the suspension tells one suspension from the next.
     suspends, since = found["status"] == _ACTIVE, found["suspended_at"]
-    async with database.change(actor) as change:
-        effect = effect.where(
+
+    async def work(change: Change) -> Changed[Organization]:
+        switched = effect.where(
             organizations.c.id == found["id"],
             organizations.c.status == found["status"],
             organizations.c.suspended_at.is_(None) if suspends else organizations.c.suspended_at == since,
@@ -216,8 +224,10 @@ async def _switch(
             },
             reason=reason,
         )
-        row = await write(change, effect.returning(*queries.ORGANIZATION), event, organization_target(found["id"]))
+        row = await write(change, switched.returning(*queries.ORGANIZATION), event, organization_target(found["id"]))
         return Changed(value=rows.organization(row), revision=change.revision)
+
+    return await database.change(actor, work)
 
 
 async def _standing(database: Database, found: RowMapping, wanted: str, actor: Actor) -> Changed[Organization]:

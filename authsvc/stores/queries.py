@@ -117,19 +117,6 @@ def key_page(where: KeyFilter, limit: int, after: str | None, now: ColumnElement
     )
 
 
-def organization_by_id(id_: str) -> Select[Any]:
-    """Return an organization, deleted or not, with the position it was read at."""
-    return _organizations().where(organizations.c.id == id_)
-
-
-def organization_by(id_or_name: str) -> Select[Any]:
-    """Return the organization of this id, else the one that is not deleted of this name."""
-    by_id = organizations.c.id == id_or_name
-    by_name = (organizations.c.name == id_or_name) & _not_deleted()
-    # An id is an id, even when somebody named another organization like it.
-    return _organizations().where(or_(by_id, by_name)).order_by(by_id.desc()).limit(1)
-
-
 def organization_page(limit: int, after: str | None) -> Select[Any]:
     """Return organizations that are not deleted, in the order of their ids."""
     page = _organizations().where(_not_deleted()).order_by(organizations.c.id).limit(limit)
@@ -158,3 +145,16 @@ def _organizations() -> Select[Any]:
 def _not_deleted() -> ColumnElement[bool]:
     # Written like the unique index on names, so that it serves.
     return organizations.c.status != OrganizationStatus.DELETED.value
+
+
+def _organization_by_any() -> Select[Any]:
+    wanted = bindparam("organization", type_=Text)
+    by_id, by_name = organizations.c.id == wanted, (organizations.c.name == wanted) & _not_deleted()
+    # An id is an id, even when somebody named another organization like it.
+    return _organizations().where(or_(by_id, by_name)).order_by(by_id.desc()).limit(1)
+
+
+# An organization by the parameter `organization`, with the position it was read at: by its id, deleted or not; or by
+# its id, else the one that is not deleted by its name.
+ORGANIZATION_BY_ID = _organizations().where(organizations.c.id == bindparam("organization", type_=Text))
+ORGANIZATION_BY_ANY = _organization_by_any()

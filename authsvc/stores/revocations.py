@@ -12,6 +12,7 @@ from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.errors import AdministratorsChangedError, UnavailableError
 from authsvc.domain.keys import Micros
 from authsvc.stores import queries, rows
+from authsvc.stores.change import Change
 from authsvc.stores.columns import Instant, Text
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
@@ -102,9 +103,10 @@ async def _revoke(
     held_to: HeldTo,
 ) -> Changed[tuple[Key, ...]]:
     living = {row["id"]: row for row in found if row["revoked_at"] is None}
-    async with database.change(actor, events=len(living)) as change:
-        conditions = tuple(held_to.conditions(found[0]))
-        effect = REVOKE.where(*conditions).returning(*queries.KEY) if conditions else _REVOKE_ANY
+    conditions = tuple(held_to.conditions(found[0]))
+    effect = REVOKE.where(*conditions).returning(*queries.KEY) if conditions else _REVOKE_ANY
+
+    async def work(change: Change) -> Changed[tuple[Key, ...]]:
         before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
         events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
         touched = await change.write(
@@ -120,3 +122,5 @@ async def _revoke(
         revoked = {row["id"]: {**living[row["id"]], **row} for row in touched}
         value = tuple(rows.key(revoked.get(row["id"], row)) for row in found)
         return Changed(value=value, revision=change.revision)
+
+    return await database.change(actor, work, events=len(living))

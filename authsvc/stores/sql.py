@@ -83,8 +83,9 @@ class SqlStore:
 
     async def get_organization(self, id_or_name: str) -> Organization:
         """Return one organization; a deleted one by its id only."""
+        wanted = {"organization": id_or_name}
         return rows.organization(
-            await self.database.run(one(self.database, queries.organization_by(id_or_name), NO_ORGANIZATION))
+            await self.database.run(one(self.database, queries.ORGANIZATION_BY_ANY, NO_ORGANIZATION, wanted))
         )
 
     async def list_organizations(self, limit: int, after: str | None) -> Page[Organization]:

@@ -12,7 +12,7 @@ from authsvc.domain.usage import DAY
 from authsvc.servicers.admin_access import ACCESS
 from authsvc.servicers.shares import LIMITS
 from authsvc.stores import audit
-from authsvc.stores.database import REMEMBERED
+from authsvc.stores.records import REMEMBERED
 from authsvc.usecases.bulk_revoke_keys import MOST
 from tests.docs.markdown import ROOT, code, table
 

@@ -12,7 +12,7 @@ import pytest
 
 from authsvc.domain.errors import AlreadyExistsError, AuthsvcError
 from authsvc.ports import Recalled
-from authsvc.stores.database import REMEMBERED
+from authsvc.stores.records import REMEMBERED
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
 from tests.support.mutations import Mutation
