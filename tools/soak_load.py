@@ -21,6 +21,9 @@ from tests.support.service import Service
 TIMEOUT = 10.0  # seconds
 _PAUSE = 0.002  # between two questions of one client
 _ADMIN_PAUSE = 1.0  # between two keys: what is remembered of a revoked one fills its tables for hours
+# Turns between two calls that are given up. Each leaves 100 bytes in grpc.aio for good (grpc/grpc#43360, open as of
+# 1.85.3), which would hide what we leave behind.
+GIVES_UP_EVERY = {"standard": 25, "fast": 1}
 SCOPE, LIMITED = (7, 403, "insufficient_scope"), (8, 429, "rate_limited")
 # A load that a busy machine does not end within its budget is a denial, never an error.
 EXPECTED: dict[str, set[object]] = {
@@ -59,7 +62,7 @@ class Load:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Keep it up."""
-        clients = [threading.Thread(target=self._ask, args=(target,)) for target in self._served.targets.values()]
+        clients = [threading.Thread(target=self._ask, args=of) for of in self._served.targets.items()]
         clients.append(threading.Thread(target=self._administer))
         for client in clients:
             client.start()
@@ -70,7 +73,8 @@ class Load:
             for client in clients:
                 client.join()
 
-    def _ask(self, target: str) -> None:
+    def _ask(self, listener: str, target: str) -> None:
+        gives_up_every = GIVES_UP_EVERY[listener]
         keys = self._served.keys
         known = {
             "checksum": question("shop_" + "0" * 38),
@@ -89,8 +93,10 @@ class Load:
                     ask(what, payload)
                 if turn % 5 == 0:
                     ask("miss", service.unknown())
-                # One whose caller leaves at once, known or not.
-                call.future(hits[0] if turn % 5 else service.unknown(), timeout=TIMEOUT).cancel()
+                times, rest = divmod(turn, gives_up_every)
+                if not rest:
+                    # One whose caller leaves at once, known or not.
+                    call.future(hits[0] if times % 5 else service.unknown(), timeout=TIMEOUT).cancel()
                 if self._over.wait(_PAUSE):
                     return
 
