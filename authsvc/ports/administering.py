@@ -264,11 +264,13 @@ class Registry(Protocol):
         etag: str = "",
         others: Sequence[Key] | None = None,
         as_read: Key | None = None,
+        same_successor: bool = False,
     ) -> Changed[tuple[Key, ...]]:
         """
         Revoke several keys at one position, those that are revoked left as they are. The etag is of the first.
 
-        With `as_read` the first one must still have the successor that it had then, else `ConflictError`.
+        So is what was read, which saves reading it again. If told, it must still have the successor that it had then,
+        else `ConflictError`.
         """
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:

@@ -156,7 +156,7 @@ async def organization(database: Database, id_: str, etag: str) -> RowMapping:
     return found
 
 
-def check_etag(found: RowMapping, etag: str) -> None:
+def check_etag(found: rows.Row, etag: str) -> None:
     """Raise `ConflictError` unless the version is the one that is meant, or any is."""
     if etag not in ("", str(found["version"])):
         raise stale(found)
@@ -169,7 +169,7 @@ def lost(found: RowMapping, etag: str, others: Sequence[Key] | None) -> AuthsvcE
     return stale(found)
 
 
-def stale(found: RowMapping) -> ConflictError:
+def stale(found: rows.Row) -> ConflictError:
     """Say that something is not what it was when it was read."""
     return ConflictError(f"it has changed since it was read: its etag is now {found['version']}")
 
@@ -190,7 +190,7 @@ async def write(
     return touched[0]
 
 
-def same_version(table: Table, found: RowMapping, etag: str) -> tuple[ColumnElement[bool], ...]:
+def same_version(table: Table, found: rows.Row, etag: str) -> tuple[ColumnElement[bool], ...]:
     """Hold a change to the version that was read, where one is meant: others are not kept from it by any change."""
     return (table.c.version == found["version"],) if etag else ()
 
@@ -244,7 +244,7 @@ async def unchanged(database: Database, found: RowMapping, actor: Actor) -> Chan
     return Changed(value=rows.organization(found), revision=position(found))
 
 
-def position(row: RowMapping) -> Revision:
+def position(row: rows.Row) -> Revision:
     """Return the position at which a row was read."""
     return Revision(epoch=row["epoch"], seq=row["seq"])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, or_, update
+from sqlalchemy import ColumnElement, bindparam, or_, update
 
 from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.errors import AdministratorsChangedError, UnavailableError
@@ -27,6 +27,7 @@ from authsvc.stores.mutations import (
     stale,
 )
 from authsvc.stores.records import Parameters
+from authsvc.stores.rows import Row
 from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys
 
@@ -42,27 +43,38 @@ REVOKE = (  # with `revoking`
         version=keys.c.version + 1,
     )
 )
-_REVOKE_ANY = REVOKE.returning(*queries.KEY)
+_REVOKE_ONE = REVOKE.returning(*queries.WRITTEN_KEY)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldTo:
-    """What a revocation expects: the first key's version, who stays, and the first key's successor as it was read."""
+    """What a revocation expects: the first key's version, who stays, the key as it was read, perhaps its successor."""
 
     etag: str
     others: Sequence[Key] | None
     as_read: Key | None
+    same_successor: bool
 
-    def check(self, first: RowMapping) -> None:
+    def first_look(self) -> Sequence[Row] | None:
+        """Return the one key as it was read if that may be counted on, so that it need not be read again."""
+        key = self.as_read
+        # Where others must stay, what touches nothing is taken for a change of theirs.
+        if key is None or key.record.revoked_at is not None or self.others is not None:
+            return None
+        record = key.record
+        names = {"id": record.id, "organization_id": record.organization_id, "revoked_at": None}
+        return [{**names, "version": int(key.etag), "successor_id": key.successor_id}]
+
+    def check(self, first: Row) -> None:
         """Raise `ConflictError` where the first key is another by now."""
         check_etag(first, self.etag)
-        if self.as_read is not None and first["successor_id"] != self.as_read.successor_id:
+        if self.as_read is not None and self.same_successor and first["successor_id"] != self.as_read.successor_id:
             raise stale(first)
 
-    def conditions(self, first: RowMapping) -> Iterator[ColumnElement[bool]]:
+    def conditions(self, first: Row) -> Iterator[ColumnElement[bool]]:
         """Hold the change to it: a rotation that comes in between makes a key that was meant to end too."""
         same = list(same_version(keys, first, self.etag))
-        if self.as_read is not None:
+        if self.as_read is not None and self.same_successor:
             same.append(keys.c.successor_id.is_not_distinct_from(self.as_read.successor_id))
         yield from (or_(keys.c.id != first["id"], condition) for condition in same)
         yield from one_stays(self.others)
@@ -76,14 +88,16 @@ async def revoke_keys(
     held_to: HeldTo,
 ) -> Changed[tuple[Key, ...]]:
     """Revoke keys at one position; those that are revoked stay as they are."""
+    found = held_to.first_look() if len(key_ids) == 1 else None
     for _ in range(ATTEMPTS):
-        found = [await key(database, key_id) for key_id in key_ids]
+        found = found or [await key(database, key_id) for key_id in key_ids]
         held_to.check(found[0])
         if all(row["revoked_at"] is not None for row in found):
             await database.remember(actor, key_ids[0], position(found[-1]))
             return Changed(value=tuple(rows.key(row) for row in found), revision=position(found[-1]))
         with suppress(NothingTouchedError):  # somebody else revoked or deleted one of them meanwhile
             return await _revoke(database, found, reason, actor, held_to)
+        found = None
         if held_to.others is not None:  # or of those who were to stay; who they are now is not for us to say
             raise AdministratorsChangedError(GONE)
     # A live key is never reported as revoked.
@@ -97,14 +111,15 @@ def revoking(key_ids: Sequence[str], now: Micros, reason: str) -> Parameters:
 
 async def _revoke(
     database: Database,
-    found: Sequence[RowMapping],
+    found: Sequence[Row],
     reason: str,
     actor: Actor,
     held_to: HeldTo,
 ) -> Changed[tuple[Key, ...]]:
     living = {row["id"]: row for row in found if row["revoked_at"] is None}
     conditions = tuple(held_to.conditions(found[0]))
-    effect = REVOKE.where(*conditions).returning(*queries.KEY) if conditions else _REVOKE_ANY
+    one, plain = next(iter(living.values())), _REVOKE_ONE if len(living) == 1 else REVOKE.returning(*queries.KEY)
+    effect = plain.where(*conditions) if conditions else plain
 
     async def work(change: Change) -> Changed[tuple[Key, ...]]:
         before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
@@ -113,7 +128,7 @@ async def _revoke(
             effect,
             events,
             [key_target(row) for row in living.values()],
-            parameters=revoking(list(living), change.now, reason),
+            parameters=revoking(list(living), change.now, reason) | queries.written(one["id"], one["organization_id"]),
             once_built=not conditions and len(living) == 1,
         )
         if len(touched) != len(living):

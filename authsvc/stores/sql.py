@@ -165,9 +165,10 @@ class SqlStore:
         etag: str = "",
         others: Sequence[Key] | None = None,
         as_read: Key | None = None,
+        same_successor: bool = False,
     ) -> Changed[tuple[Key, ...]]:
-        """Revoke several keys at one position, those that are revoked left as they are. The etag is of the first."""
-        held_to = revocations.HeldTo(etag, others, as_read)
+        """Revoke several keys at one position, those that are revoked left as they are. See the port."""
+        held_to = revocations.HeldTo(etag, others, as_read, same_successor)
         return await self.database.run(revocations.revoke_keys(self.database, key_ids, reason, actor, held_to))
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:

@@ -92,10 +92,15 @@ class RevokeKey:
         self, key: Key, successor: Key | None, request: Revocation, actor: Actor, others: Sequence[Key] | None
     ) -> Revoked:
         ids = _ids(key, successor)
-        # Whoever has the key may be rotating it at this moment: the successor must not be missed.
-        as_read = key if request.include_successor else None
         changed = await self._registry.revoke_keys(
-            ids, request.reason, actor, etag=request.etag, others=others, as_read=as_read
+            ids,
+            request.reason,
+            actor,
+            etag=request.etag,
+            others=others,
+            as_read=key,
+            # Whoever has the key may be rotating it at this moment: the successor must not be missed.
+            same_successor=request.include_successor,
         )
         self._keys.invalidate(changed.revision, *ids)
         key, *others = changed.value

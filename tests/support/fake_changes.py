@@ -69,11 +69,12 @@ class FakeChanges:
         etag: str = "",
         others: Sequence[Key] | None = None,
         as_read: Key | None = None,
+        same_successor: bool = False,
     ) -> Changed[tuple[Key, ...]]:
         """Revoke several keys at one position."""
         found = [await self.get_key(key_id) for key_id in key_ids]
         check_etag(found[0].etag, etag)
-        if as_read is not None and as_read.successor_id != found[0].successor_id:
+        if as_read is not None and same_successor and as_read.successor_id != found[0].successor_id:
             raise ConflictError(f"it has changed since it was read: its etag is now {found[0].etag}")
         living, seq = [key for key in found if key.record.revoked_at is None], self.seq
         for key in living:

@@ -202,6 +202,35 @@ async def test_keys_are_revoked_together(store: SqlStore) -> None:
     assert (changed.revision, again.value) == (again.revision, (changed.value[0], changed.value[2]))
 
 
+async def test_a_key_that_was_read_is_not_read_again(store: SqlStore) -> None:
+    """The answer is what is stored, of what changed since it was read too: nothing but its end was asked for."""
+    await furnish(store)
+    as_read = await store.get_key(key_id(1))
+    await store.update_key(key_id(1), "", update(name="new"), ACTOR)
+
+    changed = await store.revoke_keys([key_id(1)], "leaked", ACTOR, as_read=as_read)
+
+    assert (await store.get_key(key_id(1)),) == changed.value
+    assert (changed.value[0].name, changed.value[0].revoke_reason) == ("new", "leaked")
+
+
+async def test_what_was_read_of_a_key_may_be_old(store: SqlStore) -> None:
+    """One that was revoked since stays as it is, one that was deleted is not found, another version is a conflict."""
+    await furnish(store)
+    await store.create_key(new_key(2), ACTOR)
+    await store.create_key(new_key(3), ACTOR)
+    revoked, deleted, updated = [await store.get_key(key_id(n)) for n in (1, 2, 3)]
+    first = await store.revoke_key(key_id(1), "first", ACTOR)
+    await store.delete_key(key_id(2), "", ACTOR)
+    await store.update_key(key_id(3), "", update(name="new"), ACTOR)
+
+    assert (await store.revoke_keys([key_id(1)], "second", ACTOR, as_read=revoked)).value == (first.value,)
+    with pytest.raises(NotFoundError):
+        await store.revoke_keys([key_id(2)], "", ACTOR, as_read=deleted)
+    with pytest.raises(ConflictError):
+        await store.revoke_keys([key_id(3)], "", ACTOR, etag="1", as_read=updated)
+
+
 async def test_a_revocation_is_held_to_the_successor_that_was_read(store: SqlStore) -> None:
     """A rotation that came in between refuses it, also one that commits while it waits for the position."""
     await furnish(store)
@@ -210,10 +239,10 @@ async def test_a_revocation_is_held_to_the_successor_that_was_read(store: SqlSto
     await store.rotate_key(key_id(1), "", new_key(2), 0, ACTOR)
 
     with pytest.raises(ConflictError, match=r"its etag is now 3$"):
-        await store.revoke_keys([key_id(1)], "", ACTOR, as_read=as_read)
+        await store.revoke_keys([key_id(1)], "", ACTOR, as_read=as_read, same_successor=True)
 
     as_read = await store.get_key(key_id(1))
-    changed = await store.revoke_keys([key_id(1), key_id(2)], "", ACTOR, as_read=as_read)
+    changed = await store.revoke_keys([key_id(1), key_id(2)], "", ACTOR, as_read=as_read, same_successor=True)
     assert None not in {key.record.revoked_at for key in changed.value}
 
 
@@ -225,7 +254,7 @@ async def test_no_successor_outlives_a_revocation_that_was_to_end_it(store: SqlS
         as_read = await store.get_key(key_id(n))
         await asyncio.gather(
             store.rotate_key(key_id(n), "", new_key(100 + n), 0, ACTOR),
-            store.revoke_keys([key_id(n)], "", ACTOR, as_read=as_read),
+            store.revoke_keys([key_id(n)], "", ACTOR, as_read=as_read, same_successor=True),
             return_exceptions=True,
         )
 

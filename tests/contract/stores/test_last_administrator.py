@@ -52,9 +52,9 @@ class Abreast:
     async def _change(self, name: str, arguments: Any, others: Any, **named: Any) -> Any:
         return await getattr(self._store, name)(*arguments, **named, others=others if self._held else None)
 
-    async def revoke_keys(self, *arguments: Any, etag: str, others: Any, as_read: Any) -> Any:
+    async def revoke_keys(self, *arguments: Any, others: Any, **held_to: Any) -> Any:
         """Revoke, with what is to stay or, in the control, without."""
-        return await self._change("revoke_keys", arguments, others, etag=etag, as_read=as_read)
+        return await self._change("revoke_keys", arguments, others, **held_to)
 
     async def delete_key(self, *arguments: Any, etag: str, others: Any) -> Any:
         """Delete, likewise."""
