@@ -64,7 +64,7 @@ async def test_those_that_come_meanwhile_share_one(store: SqlStore, database_url
     made = await at_once(*(store.create_key(new_key(number), ACTOR) for number in range(1, MANY + 1)))
 
     assert len(transactions) <= 2
-    assert [change.revision.seq for change in made] == [*range(2, MANY + 2)]
+    assert [*range(2, MANY + 2)] == [change.revision.seq for change in made]
     assert await whole(store, database_url)
 
 
@@ -79,7 +79,7 @@ async def test_any_change_may_be_among_them(store: SqlStore, database_url: str, 
 
     (told,) = run_sql(database_url, f"SELECT count(*) FROM auth_change WHERE seq = {made.revision.seq}")
     assert told[0] in (1, 2)
-    assert [other.value.record.id for other in others] == [key_id(20), key_id(21), key_id(22)]
+    assert [key_id(20), key_id(21), key_id(22)] == [other.value.record.id for other in others]
     assert await whole(store, database_url)
 
 
@@ -130,7 +130,7 @@ async def test_a_repeated_request_is_made_once(store: SqlStore, database_url: st
         store.create_key(new_key(10), ACTOR), store.create_key(new_key(11), ASKED), store.create_key(new_key(12), ASKED)
     )
 
-    assert first.value.record.id == key_id(11)
+    assert key_id(11) == first.value.record.id
     assert isinstance(second, AlreadyExistsError)
     assert await whole(store, database_url)
 
@@ -145,6 +145,6 @@ async def test_what_the_database_cannot_do_is_done_for_nobody(store: SqlStore, d
     made = await at_once(*(store.create_key(new_key(number), ACTOR) for number in range(10, 10 + MANY)))
 
     run_sql(database_url, f"ALTER TABLE hidden RENAME TO {table}")
-    assert {type(one) for one in made} == {UnavailableError}
+    assert {UnavailableError} == {type(one) for one in made}
     assert before == snapshot(database_url)
-    assert (await store.create_key(new_key(9), ACTOR)).value.record.id == key_id(9)
+    assert key_id(9) == (await store.create_key(new_key(9), ACTOR)).value.record.id

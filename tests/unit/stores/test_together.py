@@ -108,8 +108,8 @@ async def test_one_that_comes_alone_is_made_at_once(world: World) -> None:
     """Nobody waits for others to come."""
     await world.ask("a")
 
-    assert world.commit.groups == [["a"]]
-    assert await world.answers() == made("a")
+    assert [["a"]] == world.commit.groups
+    assert made("a") == await world.answers()
 
 
 async def test_those_that_come_meanwhile_go_together(world: World) -> None:
@@ -117,9 +117,9 @@ async def test_those_that_come_meanwhile_go_together(world: World) -> None:
     await world.ask("a")
     await world.ask("b", "c", "d")
 
-    assert world.commit.groups == [["a"]]
-    assert await world.answers() == made("a", "b", "c", "d")
-    assert world.commit.groups == [["a"], ["b", "c", "d"]]
+    assert [["a"]] == world.commit.groups
+    assert made("a", "b", "c", "d") == await world.answers()
+    assert [["a"], ["b", "c", "d"]] == world.commit.groups
 
 
 async def test_a_transaction_is_bounded(world: World) -> None:
@@ -128,8 +128,8 @@ async def test_a_transaction_is_bounded(world: World) -> None:
     await world.ask("first")
     await world.ask(*names)
 
-    assert await world.answers() == made("first", *names)
-    assert world.commit.groups == [["first"], names[:MOST], names[MOST:]]
+    assert made("first", *names) == await world.answers()
+    assert [["first"], names[:MOST], names[MOST:]] == world.commit.groups
 
 
 async def test_one_that_is_refused_leaves_the_others_alone(world: World) -> None:
@@ -142,8 +142,8 @@ async def test_one_that_is_refused_leaves_the_others_alone(world: World) -> None
     told = await world.answers()
 
     assert isinstance(told.pop("c"), ValueError)
-    assert told == made("a", "b", "d", "e", "f")
-    assert world.commit.groups == [["a"], ["b", "c", "d"], ["b"], ["c"], ["d"], ["e", "f"]]
+    assert made("a", "b", "d", "e", "f") == told
+    assert [["a"], ["b", "c", "d"], ["b"], ["c"], ["d"], ["e", "f"]] == world.commit.groups
 
 
 async def test_a_slow_transaction_makes_the_next_ones_smaller(world: World) -> None:
@@ -153,7 +153,7 @@ async def test_a_slow_transaction_makes_the_next_ones_smaller(world: World) -> N
     await world.ask(*"bcdefgh")
     await world.answers()
 
-    assert world.commit.groups[:2] == [["a"], ["b", "c", "d", "e"]]
+    assert [["a"], ["b", "c", "d", "e"]] == world.commit.groups[:2]
 
 
 async def test_it_is_made_however_slow(world: World) -> None:
@@ -162,8 +162,8 @@ async def test_it_is_made_however_slow(world: World) -> None:
     await world.ask("a")
     await world.ask("b", "c")
 
-    assert await world.answers() == made("a", "b", "c")
-    assert world.commit.groups == [["a"], ["b"], ["c"]]
+    assert made("a", "b", "c") == await world.answers()
+    assert [["a"], ["b"], ["c"]] == world.commit.groups
 
 
 async def test_a_transaction_that_fails_is_told_to_all_of_it(world: World) -> None:
@@ -176,9 +176,9 @@ async def test_a_transaction_that_fails_is_told_to_all_of_it(world: World) -> No
     world.tasks.clear()
     await world.ask("d")
 
-    assert {type(one) for one in told.values()} == {OSError}
-    assert world.commit.groups == [["a"], ["b", "c"], ["d"]]
-    assert await world.answers() == made("d")
+    assert {OSError} == {type(one) for one in told.values()}
+    assert [["a"], ["b", "c"], ["d"]] == world.commit.groups
+    assert made("d") == await world.answers()
 
 
 async def test_who_leads_may_be_cancelled(world: World) -> None:
@@ -189,7 +189,7 @@ async def test_who_leads_may_be_cancelled(world: World) -> None:
     gone = world.tasks.pop("a")
     await world.ask("b")
 
-    assert await world.answers() == made("b")
+    assert made("b") == await world.answers()
     assert gone.cancelled()
 
 
@@ -205,8 +205,8 @@ async def test_whose_turn_does_not_come_is_told_and_never_made(world: World) -> 
     await world.ask("new")
 
     assert {name for name in told if isinstance(told[name], TimeoutError)} == {*late}
-    assert world.commit.groups == [["a"], ["new"]]
-    assert await world.answers() == made("new")
+    assert [["a"], ["new"]] == world.commit.groups
+    assert made("new") == await world.answers()
 
 
 async def test_one_that_was_refused_with_others_keeps_its_patience(world: World) -> None:
@@ -216,8 +216,8 @@ async def test_one_that_was_refused_with_others_keeps_its_patience(world: World)
     await world.ask("b", "c", "d", "e")
     told = await world.answers()
 
-    assert [type(told[name]) for name in "bcde"] == [ValueError, TimeoutError, TimeoutError, TimeoutError]
-    assert world.commit.groups == [["b", "c", "d", "e"], ["b"]]
+    assert [ValueError, TimeoutError, TimeoutError, TimeoutError] == [type(told[name]) for name in "bcde"]
+    assert [["b", "c", "d", "e"], ["b"]] == world.commit.groups
 
 
 async def test_its_patience_ends_though_the_leader_hangs(world: World) -> None:
@@ -228,7 +228,7 @@ async def test_its_patience_ends_though_the_leader_hangs(world: World) -> None:
 
     with pytest.raises(TimeoutError):
         await world.tasks.pop("b")
-    assert await world.answers() == made("a")
+    assert made("a") == await world.answers()
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["waits", "is-under-way"])
@@ -240,6 +240,6 @@ async def test_one_that_is_given_up_holds_up_nobody(world: World, *, begun: bool
     gone.cancel()
     told = await world.answers()
 
-    assert told == made("a", "c")
+    assert made("a", "c") == told
     assert gone.cancelled()
-    assert world.commit.groups == ([["b"], ["a", "c"]] if begun else [["a"], ["c"]])
+    assert ([["b"], ["a", "c"]] if begun else [["a"], ["c"]]) == world.commit.groups
