@@ -258,13 +258,18 @@ class FakeStore(FakeChanges, FakeImports):
 
 
 def cache_over(store: FakeStore, apis: Apis, clock: FakeClock, **bounds: Any) -> CachedKeyStore:
-    """Return the real cache over a store, with the database heard from just now; `bounds` are of `CacheSettings`."""
+    """
+    Return the real cache over a store, with the database heard from just now; `bounds` are of `CacheSettings`.
+
+    It waits for loads in real time, which a machine busy with other tests must not make too short.
+    """
 
     def bearer_for(record: KeyRecord, as_of: Revision) -> Bearer | None:
         api = apis.by_name.get(record.api)
         return None if api is None else bearer_of(record, api, as_of)
 
-    cache = CachedKeyStore(store, bearer_for, clock, CacheSettings(**bounds), CacheCounters())
+    settings = CacheSettings(**{"load_budget": 10.0, **bounds})
+    cache = CachedKeyStore(store, bearer_for, clock, settings, CacheCounters())
     cache.confirm(Revision(epoch=EPOCH, seq=store.seq), clock.monotonic())
     return cache
 
