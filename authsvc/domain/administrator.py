@@ -8,6 +8,7 @@ full access to the product is not permission to hand out keys, unless the API's 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from authsvc.domain.administration import ADMIN_API, Actor
@@ -15,6 +16,7 @@ from authsvc.domain.api import Api
 from authsvc.domain.decision import effective_scopes
 from authsvc.domain.errors import PermissionDeniedError
 from authsvc.domain.keys import Assurance, KeyRecord, Revision
+from authsvc.domain.network import Network, contains, parse_address
 
 KEYS_READ = "keys:read"
 KEYS_WRITE = "keys:write"
@@ -52,6 +54,11 @@ class Administrator:
         """Whether a key is within the caller's reach; others do not exist for it."""
         own = (record.organization_id, record.api) == (self.record.organization_id, self.record.api)
         return own or self.is_operator
+
+    def is_within(self, networks: Sequence[Network] | None) -> bool:
+        """Whether the call came from one of the networks: a key that is bound to them can be used from here."""
+        address = parse_address(self.address)
+        return networks is None or (address is not None and contains(networks, address))
 
     def actor(self, request_id: str = "", body: bytes = b"") -> Actor:
         """Return the caller as the audit trail names it; `body` is the digest of what is asked under the id."""

@@ -95,6 +95,9 @@ async def update_key(
             .returning(*queries.WRITTEN_KEY)
         )
         row = await write(change, effect, event, key_target(found), _written(found))
+        # An organization is deleted only when none of its keys lives, and none comes to life again.
+        if row["organization_status"] == _DELETED:
+            raise FailedPreconditionError("the organization is deleted")
         return Changed(value=rows.key(row), revision=change.revision)
 
     try:

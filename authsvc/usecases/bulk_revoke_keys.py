@@ -105,7 +105,7 @@ class BulkRevokeKeys:
         )
         if request.expected_count not in (None, found.living):
             raise FailedPreconditionError(f"{found.living} keys match and live, {request.expected_count} were expected")
-        return found if request.force else replace(found, others=await self._last.keep(*found.ending))
+        return found if request.force else replace(found, others=await self._last.keep(caller, *found.ending))
 
     async def _named(self, caller: Administrator, key_ids: Sequence[str]) -> _Found:
         wanted = set(key_ids)
@@ -117,10 +117,11 @@ class BulkRevokeKeys:
         return _Found(ending=ending, dead=len(found) - len(ending), living=len(ending))
 
     async def _selected(self, caller: Administrator, where: KeyFilter) -> _Found:
+        reached = within_reach(caller, where)
         statuses = _ENDING if where.statuses is None else where.statuses & _ENDING
         if not statuses:
             return _Found(ending=(), dead=0, living=0)
-        living = replace(within_reach(caller, where), statuses=statuses)
+        living = replace(reached, statuses=statuses)
         page = await self._registry.list_keys(living, MOST, None)
         number = await self._registry.count_keys(living) if page.next_token else len(page.items)
         return _Found(ending=page.items, dead=0, living=number, where=living)

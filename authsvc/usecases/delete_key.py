@@ -55,7 +55,7 @@ class DeleteKey:
         async def store(others: Sequence[Key] | None) -> Changed[Key]:
             return await uninterrupted(self._delete(key.record.id, request, actor, others))
 
-        return await (store(None) if request.force else self._last.keeping((key,), store))
+        return await (store(None) if request.force else self._last.keeping(caller, (key,), store))
 
     async def _delete(self, key_id: str, request: Deletion, actor: Actor, others: Sequence[Key] | None) -> Changed[Key]:
         changed = await self._registry.delete_key(key_id, request.reason, actor, etag=request.etag, others=others)

@@ -71,14 +71,16 @@ class RevokeKey:
             key = await self._get(caller, request.key_id, request.etag)
             return key, await self._successor(key) if request.include_successor else None
 
-        return await current(prepare, lambda ending: self._end(*ending, request, actor), version=request.etag)
+        return await current(prepare, lambda ending: self._end(caller, *ending, request, actor), version=request.etag)
 
-    async def _end(self, key: Key, successor: Key | None, request: Revocation, actor: Actor) -> Revoked:
+    async def _end(
+        self, caller: Administrator, key: Key, successor: Key | None, request: Revocation, actor: Actor
+    ) -> Revoked:
         async def store(others: Sequence[Key] | None) -> Revoked:
             return await uninterrupted(self._revoke(key, successor, request, actor, others))
 
         ending = (key,) if successor is None else (key, successor)
-        return await (store(None) if request.force else self._last.keeping(ending, store))
+        return await (store(None) if request.force else self._last.keeping(caller, ending, store))
 
     async def _successor(self, key: Key) -> Key | None:
         if key.successor_id is None:

@@ -64,7 +64,7 @@ class UpdateKey:
             key = await self._get(caller, request.key_id, request.etag)
             return key, await self._update(caller, key, request)
 
-        return await current(prepare, lambda prepared: self._store(*prepared, actor), version=request.etag)
+        return await current(prepare, lambda prepared: self._store(caller, *prepared, actor), version=request.etag)
 
     async def _update(self, caller: Administrator, key: Key, request: KeyChange) -> Update:
         api = self._apis.by_name.get(key.record.api)
@@ -74,16 +74,21 @@ class UpdateKey:
             raise FailedPreconditionError("the key is revoked")
         update = update_of(key, request.fields, request.wanted, api, self._clock.now())
         check_reach(caller, api, update.terms)
+        # Who is shut out cannot undo it.
+        own = key.record.id == caller.record.id and "networks" in request.fields
+        if own and not caller.is_within(update.terms.networks):
+            raise InvalidInputError("networks: they have to contain the address from which a key changes its own")
         return update
 
-    async def _store(self, key: Key, update: Update, actor: Actor) -> Changed[Key]:
+    async def _store(self, caller: Administrator, key: Key, update: Update, actor: Actor) -> Changed[Key]:
         async def store(others: Sequence[Key] | None) -> Changed[Key]:
             changed = await self._registry.update_key(key.record.id, key.etag, update, actor, others=others)
             self._keys.invalidate(changed.revision, key.record.id)
             return changed
 
-        stays = self._last.administers(_changed(key.record, update))
-        return await (store(None) if stays else self._last.keeping((key,), store))
+        if self._last.weakens(caller, key.record, _changed(key.record, update)):
+            return await self._last.keeping(caller, (key,), store)
+        return await store(None)
 
 
 def _changed(record: KeyRecord, update: Update) -> KeyRecord:
@@ -92,6 +97,7 @@ def _changed(record: KeyRecord, update: Update) -> KeyRecord:
         record,
         scopes=terms.scopes,
         full_access=terms.full_access,
+        networks=terms.networks,
         not_before=terms.not_before,
         expires_at=terms.expires_at,
     )

@@ -297,3 +297,15 @@ async def test_a_deleted_organization_gets_no_successor(store: SqlStore, databas
         await store.rotate_key(key_id(1), "1", new_key(2), 0, ACTOR)
 
     assert (await store.load([digest(2)])).record is None
+
+
+async def test_a_key_of_a_deleted_organization_stays_as_it_is(store: SqlStore, database_url: str) -> None:
+    """One that has expired does not come to life again, where no key was to live."""
+    await furnish(store, expires_at=1)
+    await store.delete_organization(organization_id(1), "", ACTOR)
+    before = await store.get_key(key_id(1))
+
+    with pytest.raises(FailedPreconditionError, match="the organization is deleted"):
+        await store.update_key(key_id(1), "", update(expires_at=None), ACTOR)
+
+    assert before == await store.get_key(key_id(1))

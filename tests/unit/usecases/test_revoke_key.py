@@ -11,6 +11,7 @@ import pytest
 from authsvc.domain.administration import Changed, Key
 from authsvc.domain.decision import Bearer
 from authsvc.domain.errors import ConflictError, FailedPreconditionError, InvalidInputError, NotFoundError
+from authsvc.domain.network import parse_network
 from authsvc.domain.usage import DAY
 from authsvc.ports import Absent
 from authsvc.usecases.revoke_key import Revocation, RevokeKey
@@ -18,6 +19,8 @@ from authsvc.usecases.rotate_key import RotateKey, Rotation
 from tests.support.administration import GLOBEX_ID, NO_KEY, World
 from tests.support.builders import MINUTE, NOW
 from tests.support.fakes import PEPPERS
+
+HERE, ELSEWHERE = (parse_network("192.0.2.0/24"),), (parse_network("203.0.113.0/24"),)
 
 
 def revocation(key_id: str, **changes: Any) -> Revocation:
@@ -175,6 +178,8 @@ async def test_the_current_etag_passes(world: World) -> None:
         pytest.param([(("keys:write",), {"expires_at": NOW})], id="an-expired-one"),
         pytest.param([(("keys:write",), {"grace_ends_at": NOW + MINUTE})], id="one-in-its-grace"),
         pytest.param([(("keys:write",), {"expires_at": NOW + DAY})], id="one-that-expires-within-a-day"),
+        pytest.param([(("keys:write",), {"not_before": NOW + 1})], id="one-that-does-not-work-yet"),
+        pytest.param([(("keys:write",), {"networks": ELSEWHERE})], id="one-that-works-elsewhere"),
     ],
 )
 async def test_the_last_administrator_stays_unless_forced(world: World, others: list[Any]) -> None:
@@ -189,6 +194,28 @@ async def test_the_last_administrator_stays_unless_forced(world: World, others: 
     changed = await revoke_in(world)(operator, revocation(operator.record.id, force=True))
 
     assert changed.value.record.revoked_at == NOW
+
+
+async def test_one_that_is_bound_to_where_the_caller_is_counts(world: World) -> None:
+    """It can be used from there."""
+    operator = await world.operator("keys:write")
+    other = await world.operator_key("keys:write")
+    world.store.alter_key(other.changed.value.record.id, networks=HERE)
+
+    changed = await revoke_in(world)(operator, revocation(operator.record.id))
+
+    assert changed.value.record.revoked_at == NOW
+
+
+async def test_the_last_one_that_is_to_take_over_stays(world: World) -> None:
+    """It does not work yet, and whoever ends it will not for long: nobody would be left then."""
+    short = await world.as_administrator(await world.operator_key("keys:write", expires_at=NOW + MINUTE))
+    heir = await world.operator_key("keys:write", not_before=NOW + 1)
+
+    with pytest.raises(FailedPreconditionError, match="last"):
+        await revoke_in(world)(short, revocation(heir.changed.value.record.id))
+
+    assert world.stored(heir).record.revoked_at is None
 
 
 async def test_one_of_two_administrators_goes(world: World) -> None:

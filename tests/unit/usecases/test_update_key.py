@@ -19,10 +19,11 @@ from authsvc.domain.errors import (
 )
 from authsvc.domain.inputs import WantedNetworks
 from authsvc.domain.updating import Update
+from authsvc.domain.usage import DAY
 from authsvc.usecases.create_key import CreatedKey
 from authsvc.usecases.update_key import KeyChange, UpdateKey
 from tests.support.administration import GLOBEX_ID, NO_KEY, World, wanted
-from tests.support.builders import NOW
+from tests.support.builders import MINUTE, NOW
 
 OFFICE = WantedNetworks(cidrs=("10.0.0.0/8",), allow_any=False)
 
@@ -119,12 +120,40 @@ async def test_the_last_administrator_is_not_disarmed(world: World) -> None:
     first = await world.operator_key("keys:write", "keys:read")
     boundless = world.boundless()
 
-    for asked in ({"scopes": ("keys:read",)}, {"not_before": NOW + 1}):
+    for asked in (
+        {"scopes": ("keys:read",)},
+        {"not_before": NOW + 1},
+        {"expires_at": NOW + DAY},
+        {"networks": OFFICE},
+    ):
         with pytest.raises(FailedPreconditionError, match="last"):
             await update_in(world)(boundless, change(first, **asked))
     await world.operator_key("keys:write")
 
     assert await update_in(world)(boundless, change(first, scopes=("keys:read",)))
+
+
+async def test_the_last_administrator_may_be_changed_otherwise(world: World) -> None:
+    """Nothing is taken from it, not even from one that ends soon."""
+    for changes in ({}, {"expires_at": NOW + MINUTE}):
+        made = await world.operator_key("keys:write", **changes)
+
+        changed = await update_in(world)(world.boundless(), change(made, name="new", expires_at=NOW + 2 * DAY))
+
+        assert (changed.value.name, changed.value.record.expires_at) == ("new", NOW + 2 * DAY)
+        world.store.alter_key(made.changed.value.record.id, revoked_at=NOW)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", None], ids=["elsewhere", "unknown"])
+async def test_no_key_shuts_itself_out(world: World, address: str | None) -> None:
+    """It could not undo it. To where it is it may bind itself."""
+    for made in (await world.operator_key("keys:write"), await world.key(scopes=("keys:write",))):
+        caller = await world.as_administrator(made, address)
+        with pytest.raises(InvalidInputError, match=r"^networks: "):
+            await update_in(world)(caller, change(made, networks=OFFICE))
+        inside = await world.as_administrator(made, "10.1.2.3")
+
+        assert (await update_in(world)(inside, change(made, networks=OFFICE))).value.record.networks is not None
 
 
 async def test_a_foreign_key_is_as_absent_as_none(world: World) -> None:

@@ -384,7 +384,8 @@ class UpdateKeyRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields, any of: `name`, `scopes`, `full_access`, `origins`, `networks`, `not_before`, `expires_at`,
-        `metadata`, `rate_limits`. A field that is named and absent in `key` is cleared; `*` is not accepted.
+        `metadata`, `rate_limits`. A field that is named and absent in `key` is cleared; `*` is not accepted. Of the calling
+        key itself not `scopes`, `full_access`, `expires_at`, and `networks` must contain the address of the call.
         """
 
     def __init__(
@@ -482,7 +483,9 @@ class RotateKeyResponse(_message.Message):
     secret: _builtins.str
     """The successor's text, shown this once; at most 128 bytes of visible ASCII. Empty with `secret_already_shown`."""
     secret_already_shown: _builtins.bool
-    """True when `request_id` repeated an earlier call: the text was in that reply. If it was lost, rotate again."""
+    """True when `request_id` repeated an earlier call: the text was in that reply. If it was lost, rotate `key`. Where the
+    caller rotated itself somebody else must: in its grace a key makes none that outlives it.
+    """
     revision: _builtins.str
     """State that includes the change, as `epoch:seq`; at most 64 bytes."""
     @_builtins.property
