@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest
+from tests.fuzz.whole_maps import OF_EXTENSIONS, OF_HEADERS, whole
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def refused(why: str) -> Verdict:
 def read_headers(request: CheckRequest) -> dict[str, list[str]] | None:
     """Return every header's values; None when one is no text."""
     http = request.attributes.request.http
-    if len(http.headers):
-        return {name: [value] for name, value in http.headers.items()}
+    if read := whole(http, OF_HEADERS, http.headers):
+        return {name: [value] for name, value in read.items()}
     found: dict[str, list[str]] = {}
     for header in http.header_map.headers:
         try:
@@ -94,12 +95,13 @@ def verdict(payload: bytes, keys: dict[str, Facts]) -> Verdict:  # noqa: PLR0911
     try:
         request = CheckRequest()
         request.ParseFromString(payload)
+        headers = read_headers(request)
+        said = whole(request.attributes, OF_EXTENSIONS, request.attributes.context_extensions)
     except Exception:  # noqa: BLE001 - whatever the parser raises
         return refused("unreadable")
-    headers = read_headers(request)
     if headers is None:
         return refused("not text")
-    http, said = request.attributes.request.http, dict(request.attributes.context_extensions)
+    http = request.attributes.request.http
     host = re.sub(r":[0-9]+\Z", "", http.host).lower() if http.host.isascii() else http.host
     api = said.get("api", "shop" if host in HOSTS else "")
     if api not in CREDENTIALS:

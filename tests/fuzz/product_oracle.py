@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import yaml
 
 from authsvc.servicers._envoy.authsvc_ext_authz_pb2 import CheckRequest
+from tests.fuzz.whole_maps import OF_EXTENSIONS, OF_HEADERS, whole
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PRODUCTS = ("moveris", "op", "veridia", "verifa")
@@ -111,7 +112,7 @@ def permits(product: Product, message: CheckRequest) -> bool:
     holder = _holder(product, headers)
     if holder is None or holder.dead or not all(wanted):
         return False
-    named = dict(message.attributes.context_extensions).get("environment")
+    named = whole(message.attributes, OF_EXTENSIONS, message.attributes.context_extensions).get("environment")
     if "environments" in product.section and product.environment(http.host, named) != holder.environment:
         return False
     required = {scope for routes in wanted for route in routes for scope in route["scopes"]}
@@ -145,8 +146,8 @@ def _readings(target: str) -> set[str]:
 
 def _headers(message: CheckRequest) -> dict[str, list[str]]:
     http = message.attributes.request.http
-    if http.headers:
-        return {name: [value] for name, value in http.headers.items()}
+    if read := whole(http, OF_HEADERS, http.headers):
+        return {name: [value] for name, value in read.items()}
     found: dict[str, list[str]] = {}
     for header in http.header_map.headers:
         value = header.raw_value.decode() if header.raw_value else header.value
