@@ -267,10 +267,10 @@ class Registry(Protocol):
         same_successor: bool = False,
     ) -> Changed[tuple[Key, ...]]:
         """
-        Revoke several keys at one position, those that are revoked left as they are. The etag is of the first.
+        Revoke several keys at one position, those that are revoked left as they are.
 
-        So is what was read, which saves reading it again. If told, it must still have the successor that it had then,
-        else `ConflictError`.
+        `etag` and `as_read` are of the first key: its version, and the key as the caller has read it, which saves
+        reading it again. With `same_successor` it must still have the successor that was read, else `ConflictError`.
         """
 
     async def get_keys(self, key_ids: Sequence[str]) -> tuple[Key, ...]:

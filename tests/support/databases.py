@@ -21,7 +21,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
 from authsvc.stores import migrate
 from authsvc.stores.sql import SqlStore
@@ -170,3 +170,12 @@ def run_sql(url: str, *statements: str) -> Sequence[tuple[Any, ...]]:
         for statement in statements:
             cursor = server.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def watched(store: SqlStore) -> list[str]:
+    """Return the list to which every statement from now on is added."""
+    statements: list[str] = []
+    engine = store.database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2].split("\n")[0]))
+    event.listen(engine, "commit", lambda _: statements.append("COMMIT"))
+    return statements

@@ -8,12 +8,12 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from authsvc.domain.administration import Changed, Key
 from authsvc.domain.errors import UnavailableError
 from authsvc.stores.sql import SqlStore
-from tests.support.databases import as_role, run_sql
+from tests.support.databases import as_role, run_sql, watched
 from tests.support.fakes import PEPPERS
 from tests.support.mutations import MUTATIONS, OF_ADMINISTRATORS, OF_TWO, Mutation, furnish, snapshot
 from tests.support.stored import (
@@ -211,15 +211,6 @@ async def test_repeating_a_change_writes_nothing(store: SqlStore, database_url: 
     await store.reinstate_organization(organization_id(1), "again", ACTOR)
 
     assert before == snapshot(database_url)
-
-
-def watched(store: SqlStore) -> list[str]:
-    """Return the list to which every statement from now on is added."""
-    statements: list[str] = []
-    engine = store.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2].split("\n")[0]))
-    event.listen(engine, "commit", lambda _: statements.append("COMMIT"))
-    return statements
 
 
 @pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO, *OF_ADMINISTRATORS])

@@ -12,7 +12,7 @@ from authsvc.domain.administration import Changed, Rotated
 from authsvc.domain.errors import ConflictError, FailedPreconditionError, NotFoundError, UnavailableError
 from authsvc.domain.network import parse_network
 from authsvc.stores.sql import SqlStore
-from tests.support.databases import run_sql
+from tests.support.databases import run_sql, watched
 from tests.support.stored import ACTOR, LIMITS, digest, key_id, new_key, new_organization, organization_id, update
 
 CONCURRENT = 50
@@ -207,9 +207,11 @@ async def test_a_key_that_was_read_is_not_read_again(store: SqlStore) -> None:
     await furnish(store)
     as_read = await store.get_key(key_id(1))
     await store.update_key(key_id(1), "", update(name="new"), ACTOR)
+    statements = watched(store)
 
     changed = await store.revoke_keys([key_id(1)], "leaked", ACTOR, as_read=as_read)
 
+    assert statements[0].startswith("BEGIN")
     assert (await store.get_key(key_id(1)),) == changed.value
     assert (changed.value[0].name, changed.value[0].revoke_reason) == ("new", "leaked")
 

@@ -226,6 +226,9 @@ async def test_a_product_reaches_its_own_keys_only(scene: Scene) -> None:
     assert await scene.refused(manager.secret, ids=[scene.foreign]) == (grpc.StatusCode.NOT_FOUND, "no such key")
     code, _ = await scene.refused(manager.secret, filter=KeyFilter(organization_id=scene.globex))
     assert code is grpc.StatusCode.NOT_FOUND
+    dead = KeyFilter(organization_id=scene.globex, statuses=[KEY_STATUS_REVOKED])  # which no call could end
+    code, _ = await scene.refused(manager.secret, filter=dead)
+    assert code is grpc.StatusCode.NOT_FOUND
     answer = await scene.revoke(manager.secret, filter=KeyFilter(kind="secret"))
 
     assert set(answer.key_ids) == {*scene.ids, manager.key.id}
