@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, delete, select
+from sqlalchemy import ColumnElement, Select, delete, select
 from sqlalchemy.exc import DBAPIError
 
 from authsvc.domain.administration import Actor, Page
@@ -19,6 +19,7 @@ from authsvc.stores import audit_keys, rows
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_forbidden
 from authsvc.stores.records import REMEMBERED
+from authsvc.stores.rows import Row
 from authsvc.stores.tables import audit_events, change_head
 from authsvc.stores.trail import Event
 
@@ -163,7 +164,7 @@ def _event(refusal: Refusal) -> Event:
     )
 
 
-def _read(row: RowMapping) -> Checkpoint:
+def _read(row: Row) -> Checkpoint:
     after = row["after"]
     with rows.readable():
         mac = after["mac"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Insert, RowMapping, insert, select
+from sqlalchemy import Insert, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from authsvc.domain.administration import Actor
@@ -14,10 +15,14 @@ from authsvc.domain.audit import Outcome
 from authsvc.domain.errors import AlreadyExistsError, UnauthenticatedError, UnavailableError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores import records
+from authsvc.stores.built import Built, Parameters
 from authsvc.stores.given import given
-from authsvc.stores.records import REMEMBERED, Effect, Parameters, Record
+from authsvc.stores.records import REMEMBERED, Effect, Record
+from authsvc.stores.rows import Row
 from authsvc.stores.tables import audit_events, auth_change
 from authsvc.stores.trail import Event, Trail, of_one
+
+T = TypeVar("T")
 
 POSTGRESQL = "postgresql"
 
@@ -48,7 +53,8 @@ class Change:
         self._trail = trail
         self._actor = actor
         self._connection = connection
-        self._postgresql = connection.dialect.name == POSTGRESQL
+        self.postgresql = connection.dialect.name == POSTGRESQL
+        self.noted = bool(actor.request_id and actor.body)  # a retry will be told what became of it
 
     @property
     def audit_seq(self) -> int:
@@ -64,35 +70,41 @@ class Change:
         *,
         about: str | None = None,
         parameters: Parameters | None = None,
-        once_built: bool = False,
-    ) -> Sequence[RowMapping]:
+    ) -> Sequence[Row]:
         """
         Write the effect, its audit rows and its change rows; return the rows the effect touched.
 
         Where there is none, who asked leaves the transaction: what became of the caller comes with a row.
         On PostgreSQL all of it is one statement, and so one round trip while everyone else waits for the position. A
-        retry of the request is answered with what the first event is about, or `about`. What is the same object each
-        time is kept with its records, `once_built`.
+        retry of the request is answered with what the first event is about, or `about`.
         """
         told = self._trail.chained(of_one(self._actor, events), self.now, self.revision, Outcome.DONE)
         changed = self._changed(targets)
-        noted = bool(self._actor.request_id and self._actor.body)
         values = self._values(told, changed, about or events[0].target_id, parameters or {})
         written: tuple[Record, ...] = (*also, _event_rows(told), records.END_OF_TRAIL, self._change_rows(changed))
-        note = records.NOTE[self._postgresql] if noted else None
-        if self._postgresql:
-            combine = records.once_combined if once_built else records.combined
-            touched = (await self._connection.execute(combine(effect, written, note), values)).mappings().all()
-            for row in touched:
-                _hold_actor(row)
-            if noted and any(row["noted"] == 0 for row in touched):
-                raise AlreadyExistsError(USED_ALREADY)
-            return touched
+        note = records.NOTE[self.postgresql] if self.noted else None
+        if self.postgresql:
+            combined = records.combined(effect, written, note)
+            return self.held((await self._connection.execute(combined, values)).mappings().all())
         _hold_actor((await self._connection.execute(_ACTOR, values)).mappings().one())
         touched = (await self._connection.execute(effect, values)).mappings().all()
         for record in written:
             await self._connection.execute(record, values)
         if note is not None and not (await self._connection.execute(note, values)).all():
+            raise AlreadyExistsError(USED_ALREADY)
+        return touched
+
+    def values_of(self, plain: Plain[Any]) -> Parameters:
+        """Return what `records.once_combined` takes for a plain change, whose event is now the trail's next."""
+        event = plain.event(self)
+        told = self._trail.chained(of_one(self._actor, (event,)), self.now, self.revision, Outcome.DONE)
+        return self._values(told, self._changed((plain.target,)), event.target_id, plain.parameters(self))
+
+    def held(self, touched: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows of a statement of `records`, unless they tell that the caller may not make this change."""
+        for row in touched:
+            _hold_actor(row)
+        if self.noted and any(row["noted"] == 0 for row in touched):
             raise AlreadyExistsError(USED_ALREADY)
         return touched
 
@@ -123,11 +135,58 @@ class Change:
             return records.TARGET
         # SQLAlchemy compiles a statement of several rows anew each time, and everyone else is waiting.
         return insert(auth_change).from_select(
-            auth_change.c.keys(), select(given(self._postgresql, auth_change.c, changed))
+            auth_change.c.keys(), select(given(self.postgresql, auth_change.c, changed))
         )
 
 
-def _hold_actor(found: RowMapping) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plain(Generic[T]):
+    """
+    The work of a change that is one effect, the same object each time, with one event and one target.
+
+    Such changes that follow each other are sent together. `parameters` are the effect's; `result` is told the rows that
+    it touched, none where what it expects was not there.
+    """
+
+    effect: Effect
+    event: Callable[[Change], Event]
+    target: Target
+    parameters: Callable[[Change], Parameters]
+    result: Callable[[Change, Sequence[Row]], T]
+
+    async def __call__(self, change: Change) -> T:
+        """Do it by itself."""
+        parameters = self.parameters(change)
+        touched = await change.write(self.effect, (self.event(change),), (self.target,), parameters=parameters)
+        return self.result(change, touched)
+
+
+Work = Callable[[Change], Awaitable[T]]
+
+
+async def made(connection: AsyncConnection, changes: Sequence[tuple[Work[Any], Change]]) -> list[Any]:
+    """Do the work of changes in their order and return what each returns."""
+    results: list[Any] = []
+    for statement, alike in groupby(changes, lambda one: _statement(*one)):
+        if statement is None:
+            results += [await work(change) for work, change in alike]
+            continue
+        plain = [(work, change) for work, change in alike if isinstance(work, Plain)]
+        touched = await statement.each(connection, [change.values_of(work) for work, change in plain])
+        pairs = zip(plain, touched, strict=True)
+        results += [work.result(change, change.held(rows)) for (work, change), rows in pairs]
+    return results
+
+
+def _statement(work: Work[Any], change: Change) -> Built | None:
+    """Return the one statement that such work is; None for others, and where there is no driver to send it."""
+    if not isinstance(work, Plain) or not change.postgresql:
+        return None
+    written = (records.EVENT, records.END_OF_TRAIL, records.TARGET)
+    return records.once_combined(work.effect, written, records.NOTE[True] if change.noted else None)
+
+
+def _hold_actor(found: Row) -> None:
     """Refuse a change of a caller that is not any more what it was let in as."""
     if found["actor_is_dead"]:
         raise UnauthenticatedError(DEAD_ACTOR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, exists, insert, or_, select, update
 
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus, Rotated
 from authsvc.domain.errors import AlreadyExistsError, FailedPreconditionError
@@ -13,6 +13,7 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.ports import NewKey, OrganizationUpdate, Recalled
 from authsvc.stores import queries, rows
+from authsvc.stores.built import Parameters
 from authsvc.stores.change import Change
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
@@ -33,7 +34,8 @@ from authsvc.stores.mutations import (
     unchanged,
     write,
 )
-from authsvc.stores.records import REMEMBERED, Parameters
+from authsvc.stores.records import REMEMBERED
+from authsvc.stores.rows import Row
 from authsvc.stores.staying import one_stays
 from authsvc.stores.tables import change_head, idempotency, keys, organizations
 from authsvc.stores.trail import Event
@@ -198,7 +200,7 @@ async def delete_organization(
 
 async def _change(
     database: Database,
-    found: RowMapping,
+    found: Row,
     values: dict[str, Any],
     event: Event,
     actor: Actor,
@@ -216,11 +218,11 @@ async def _change(
     return await database.change(actor, work)
 
 
-def _written(found: RowMapping) -> Parameters:
+def _written(found: Row) -> Parameters:
     return queries.written(found["id"], found["organization_id"])
 
 
-async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
+async def _rotate(database: Database, found: Row, new: NewKey, grace: Micros, actor: Actor) -> Changed[Rotated]:
     async def work(change: Change) -> Changed[Rotated]:
         # A grace that runs is never lengthened: at its end the key is dead for good.
         ends = min(change.now + grace, found["grace_ends_at"] or change.now + grace)
@@ -256,7 +258,7 @@ async def _rotate(database: Database, found: RowMapping, new: NewKey, grace: Mic
     return await database.change(actor, work, events=2)
 
 
-async def _key(database: Database, key_id: str, etag: str = "") -> RowMapping:
+async def _key(database: Database, key_id: str, etag: str = "") -> Row:
     found = await key(database, key_id)
     check_etag(found, etag)
     return found
@@ -280,7 +282,7 @@ def _living(organization_id: str, now: Micros | ColumnElement[Micros]) -> tuple[
 
 
 def _organization_event(
-    verb: str, found: RowMapping, before: dict[str, Any], after: dict[str, Any], reason: str = ""
+    verb: str, found: Row, before: dict[str, Any], after: dict[str, Any], reason: str = ""
 ) -> Event:
     return Event(
         action=f"organization.{verb}",

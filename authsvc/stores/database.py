@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -16,7 +16,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Executable,
-    RowMapping,
     String,
     bindparam,
     cast,
@@ -28,16 +27,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import AuditKeys, Outcome
 from authsvc.domain.errors import AlreadyExistsError, StartupError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores import records
-from authsvc.stores.change import POSTGRESQL, USED_ALREADY, Change, noted
+from authsvc.stores.built import Built, Parameters, driver_of
+from authsvc.stores.change import POSTGRESQL, USED_ALREADY, Change, Work, made, noted
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
+from authsvc.stores.rows import Row
 from authsvc.stores.tables import audit_events, change_head
 from authsvc.stores.together import RefusedError, Together, Wanted
 from authsvc.stores.trail import Event, Trail
@@ -78,7 +78,8 @@ class Database:
         self.postgresql = engine.dialect.name == POSTGRESQL
         self._clock = clock
         self._running: set[asyncio.Task[Any]] = set()
-        self._position: ReturningUpdate[Any] | None = None  # PostgreSQL's, once it is built
+        # SQLite's tells the time as of when it is built.
+        self._position = self._build_position() if self.postgresql else None
         self._turn = asyncio.Semaphore(WRITERS if self.postgresql else 1)
         self._together = Together(self._make, self._start, WRITER_TIMEOUT)
 
@@ -95,7 +96,7 @@ class Database:
         """
         return await asyncio.shield(self._start(_only_our_faults(work)))
 
-    async def rows(self, statement: Executable, parameters: dict[str, Any] | None = None) -> Sequence[RowMapping]:
+    async def rows(self, statement: Executable | Built, parameters: Parameters | None = None) -> Sequence[Row]:
         """Return the rows of one statement, in autocommit: one round trip."""
         try:
             return await self._rows(statement, parameters)
@@ -105,9 +106,7 @@ class Database:
             # A pooled connection had died, and took its like with it: the next one is new.
             return await self._rows(statement, parameters)
 
-    async def change(
-        self, actor: Actor, work: Callable[[Change], Awaitable[T]], events: int = 1, *, large: bool = False
-    ) -> T:
+    async def change(self, actor: Actor, work: Work[T], events: int = 1, *, large: bool = False) -> T:
         """
         Make a change: `work` writes it within a transaction, which is committed unless it raises.
 
@@ -119,8 +118,8 @@ class Database:
         if not large:
             return await self._together.make(wanted)
         try:
-            made: Sequence[T] = await self._make((wanted,), large=True)
-            return made[0]
+            done: Sequence[T] = await self._make((wanted,), large=True)
+            return done[0]
         except RefusedError as error:
             refused = error.__cause__ or error
         raise refused
@@ -141,17 +140,17 @@ class Database:
         async with self._writing(), self._begun(REPORT_TIMEOUT if large else CHANGE_TIMEOUT) as connection:
             changes = await self._positions(connection, [(wanted.actor, wanted.events) for wanted in group])
             try:
-                made = [await wanted.work(change) for wanted, change in zip(group, changes, strict=True)]
+                done = await made(connection, [*zip((wanted.work for wanted in group), changes, strict=True)])
             except Exception as error:
                 if isinstance(error, DBAPIError) and error.connection_invalidated:
                     raise
                 raise RefusedError from error
             await connection.commit()
-            return made
+            return done
 
     async def _positions(self, connection: AsyncConnection, wanted: Sequence[tuple[Actor, int]]) -> Sequence[Change]:
         values = {"changes": len(wanted), "events": sum(events for _, events in wanted)}
-        head = (await connection.execute(self._next_position(), values)).mappings().one()
+        (head,) = await self._next_position().rows(connection, values)
         trail = self._trail(head, values["events"])
         first = head["seq"] - len(wanted) + 1
         return [
@@ -191,7 +190,7 @@ class Database:
             if not found.all():
                 raise AlreadyExistsError(USED_ALREADY)
 
-    async def report(self, statement: Executable) -> Sequence[RowMapping]:
+    async def report(self, statement: Executable) -> Sequence[Row]:
         """Return the rows of one statement that may look at many: it is given more time than others."""
         if not self.postgresql:
             return await self.rows(statement)
@@ -208,9 +207,10 @@ class Database:
             await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
         await self.engine.dispose()
 
-    def _next_position(self) -> ReturningUpdate[Any]:
-        if self._position is not None:
-            return self._position
+    def _next_position(self) -> Built:
+        return self._position or self._build_position()
+
+    def _build_position(self) -> Built:
         position = (
             update(change_head)
             .where(change_head.c.id == 1)
@@ -219,19 +219,21 @@ class Database:
         )
         if self.postgresql:
             # Delivered on commit; only a doorbell, the followers read the log.
-            self._position = position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
-        return position
+            position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
+        return Built(position)
 
     def _head(self) -> tuple[ColumnElement[Any], ...]:
         return (*(change_head.c[name] for name in ("epoch", "seq", "audit_seq", "audit_mac")), self.now().label("now"))
 
-    def _trail(self, head: RowMapping, events: int) -> Trail:
+    def _trail(self, head: Row, events: int) -> Trail:
         if self.audit_keys is None:
             raise StartupError("without a pepper nothing can be written down, and so nothing is changed")
         return Trail(self.audit_keys.current, head, events)
 
-    async def _rows(self, statement: Executable, parameters: dict[str, Any] | None) -> Sequence[RowMapping]:
+    async def _rows(self, statement: Executable | Built, parameters: Parameters | None) -> Sequence[Row]:
         async with self._connected() as connection:
+            if isinstance(statement, Built):
+                return await statement.rows(connection, parameters or {})
             return (await connection.execute(statement, parameters)).mappings().all()
 
     @asynccontextmanager
@@ -268,8 +270,7 @@ class Database:
     def _watch(self, connection: AsyncConnection) -> asyncio.Handle:
         # The server's own timeouts do not run in a process that is frozen, and its kernel keeps the
         # connection alive: without this, a few such waits would hold the whole pool for ever.
-        driver = connection.sync_connection and connection.sync_connection.connection.driver_connection
-        return asyncio.get_running_loop().call_later(HANG_TIMEOUT, _cut, driver)
+        return asyncio.get_running_loop().call_later(HANG_TIMEOUT, _cut, driver_of(connection))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:

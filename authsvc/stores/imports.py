@@ -21,6 +21,7 @@ from authsvc.domain.errors import ConflictError, UnavailableError
 from authsvc.domain.importing import Import
 from authsvc.domain.keys import Micros
 from authsvc.ports import PRESENT, ImportBatch, ImportedBatch
+from authsvc.stores.built import driver_of
 from authsvc.stores.change import Target
 from authsvc.stores.columns import timestamp
 from authsvc.stores.database import Database
@@ -176,7 +177,7 @@ async def _insert(
 async def _copy(
     connection: AsyncConnection, batch: ImportBatch, stored: Sequence[Import], actor: Actor, now: Micros
 ) -> None:
-    driver = (await connection.get_raw_connection()).driver_connection
+    driver = driver_of(connection)
     if not isinstance(driver, psycopg.AsyncConnection):
         raise TypeError("not a connection of psycopg")
     before = "\t".join(map(_copied, (batch.api, batch.source, _maker(actor), "", 1, [], {})))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, Update, insert, update
+from sqlalchemy import ColumnElement, Table, Update, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key, Organization, OrganizationStatus
@@ -28,10 +28,12 @@ from authsvc.domain.errors import (
 from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.change import Change, Target
+from authsvc.stores.built import Built, Parameters
+from authsvc.stores.change import Change, Plain, Target
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_orphan, is_taken
-from authsvc.stores.records import Effect, Parameters, inserted, named
+from authsvc.stores.records import Effect, inserted, named
+from authsvc.stores.rows import Row
 from authsvc.stores.staying import GONE
 from authsvc.stores.tables import keys, organizations
 from authsvc.stores.trail import Event
@@ -122,26 +124,31 @@ async def create_key(database: Database, new: NewKey, actor: Actor, action: str,
     """Store a key."""
     event = created(new, action, reason)
 
-    async def work(change: Change) -> Changed[Key]:
+    def parameters(change: Change) -> Parameters:
         values = {**_UNBORN, **key_values(new), **key_birth(new, change, actor)}
-        parameters = named("new", values) | queries.written(new.id, new.organization_id)
-        target = Target(kind="key", key_id=new.id, organization_id=new.organization_id)
-        row = await write(change, _CREATE_KEY, event, target, parameters, once_built=True)
+        return named("new", values) | queries.written(new.id, new.organization_id)
+
+    def result(change: Change, touched: Sequence[Row]) -> Changed[Key]:
+        (row,) = touched
         if row["organization_status"] == OrganizationStatus.DELETED.value:
             raise FailedPreconditionError("the organization is deleted")
         return Changed(value=rows.key(row), revision=change.revision)
 
+    target = Target(kind="key", key_id=new.id, organization_id=new.organization_id)
     with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
-        return await database.change(actor, work)
+        return await database.change(
+            actor,
+            Plain(effect=_CREATE_KEY, event=lambda _: event, target=target, parameters=parameters, result=result),
+        )
 
 
-async def key(database: Database, key_id: str, *, deleted: bool = False) -> RowMapping:
+async def key(database: Database, key_id: str, *, deleted: bool = False) -> Row:
     """Return the row of a key that is not deleted, or may be."""
     statement = queries.KEY_OR_TOMBSTONE if deleted else queries.KEY_BY_ID
     return await one(database, statement, NO_KEY, {"key_id": key_id})
 
 
-async def one(database: Database, statement: Select[Any], absent: str, values: Parameters | None = None) -> RowMapping:
+async def one(database: Database, statement: Built, absent: str, values: Parameters | None = None) -> Row:
     """Return the one row of a statement, or say that there is no such thing."""
     found = await database.rows(statement, values)
     if not found:
@@ -149,27 +156,27 @@ async def one(database: Database, statement: Select[Any], absent: str, values: P
     return found[0]
 
 
-async def organization(database: Database, id_: str, etag: str) -> RowMapping:
+async def organization(database: Database, id_: str, etag: str) -> Row:
     """Return the row of an organization of this version, if one is meant."""
     found = await one(database, queries.ORGANIZATION_BY_ID, NO_ORGANIZATION, {"organization": id_})
     check_etag(found, etag)
     return found
 
 
-def check_etag(found: rows.Row, etag: str) -> None:
+def check_etag(found: Row, etag: str) -> None:
     """Raise `ConflictError` unless the version is the one that is meant, or any is."""
     if etag not in ("", str(found["version"])):
         raise stale(found)
 
 
-def lost(found: RowMapping, etag: str, others: Sequence[Key] | None) -> AuthsvcError:
+def lost(found: Row, etag: str, others: Sequence[Key] | None) -> AuthsvcError:
     """Say what a change of a key that is still there has lost to: another change of it, or of those who stay."""
     if others is not None and etag in ("", str(found["version"])):
         return AdministratorsChangedError(GONE)
     return stale(found)
 
 
-def stale(found: rows.Row) -> ConflictError:
+def stale(found: Row) -> ConflictError:
     """Say that something is not what it was when it was read."""
     return ConflictError(f"it has changed since it was read: its etag is now {found['version']}")
 
@@ -180,23 +187,21 @@ async def write(
     event: Event,
     target: Target,
     parameters: Parameters | None = None,
-    *,
-    once_built: bool = False,
-) -> RowMapping:
+) -> Row:
     """Write an effect on one row, with its records; raises `NothingTouchedError` where there is no such row."""
-    touched = await change.write(effect, (event,), (target,), parameters=parameters, once_built=once_built)
+    touched = await change.write(effect, (event,), (target,), parameters=parameters)
     if not touched:
         raise NothingTouchedError
     return touched[0]
 
 
-def same_version(table: Table, found: rows.Row, etag: str) -> tuple[ColumnElement[bool], ...]:
+def same_version(table: Table, found: Row, etag: str) -> tuple[ColumnElement[bool], ...]:
     """Hold a change to the version that was read, where one is meant: others are not kept from it by any change."""
     return (table.c.version == found["version"],) if etag else ()
 
 
 async def _switch(
-    database: Database, found: RowMapping, effect: Update, reason: str, actor: Actor, etag: str
+    database: Database, found: Row, effect: Update, reason: str, actor: Actor, etag: str
 ) -> Changed[Organization]:
     # From active to suspended or back; the instant of the suspension tells one suspension from the next.
     suspends, since = found["status"] == _ACTIVE, found["suspended_at"]
@@ -230,7 +235,7 @@ async def _switch(
     return await database.change(actor, work)
 
 
-async def _standing(database: Database, found: RowMapping, wanted: str, actor: Actor) -> Changed[Organization]:
+async def _standing(database: Database, found: Row, wanted: str, actor: Actor) -> Changed[Organization]:
     if found["status"] == OrganizationStatus.DELETED.value:
         raise FailedPreconditionError("the organization is deleted")
     if found["status"] != wanted:
@@ -238,18 +243,18 @@ async def _standing(database: Database, found: RowMapping, wanted: str, actor: A
     return await unchanged(database, found, actor)
 
 
-async def unchanged(database: Database, found: RowMapping, actor: Actor) -> Changed[Organization]:
+async def unchanged(database: Database, found: Row, actor: Actor) -> Changed[Organization]:
     """Return an organization that is as it was to be."""
     await database.remember(actor, found["id"], position(found))
     return Changed(value=rows.organization(found), revision=position(found))
 
 
-def position(row: rows.Row) -> Revision:
+def position(row: Row) -> Revision:
     """Return the position at which a row was read."""
     return Revision(epoch=row["epoch"], seq=row["seq"])
 
 
-def key_event(action: str, row: rows.Row, *, before: dict[str, Any], after: dict[str, Any], reason: str = "") -> Event:
+def key_event(action: str, row: Row, *, before: dict[str, Any], after: dict[str, Any], reason: str = "") -> Event:
     """Return what the trail says of a change of a key."""
     return Event(
         action=action,
@@ -262,7 +267,7 @@ def key_event(action: str, row: rows.Row, *, before: dict[str, Any], after: dict
     )
 
 
-def key_target(row: rows.Row) -> Target:
+def key_target(row: Row) -> Target:
     """Return a key for caches to drop."""
     return Target(kind="key", key_id=row["id"], organization_id=row["organization_id"])
 

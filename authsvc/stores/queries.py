@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Label, Select, bindparam, false, func, or_, select
+from sqlalchemy import ARRAY, Column, ColumnElement, Label, LargeBinary, Select, bindparam, false, func, or_, select
 
 from authsvc.domain.administration import OrganizationStatus
 from authsvc.domain.keys import KeyRecord, Micros
 from authsvc.ports import KeyFilter
+from authsvc.stores.built import Built, Parameters
 from authsvc.stores.columns import Text
 from authsvc.stores.filters import conditions
-from authsvc.stores.records import Parameters
 from authsvc.stores.tables import change_head, key_uses, keys, organizations
 
 # Everything but the secret-derived columns, which only a load compares.
@@ -35,7 +35,11 @@ _USE: tuple[Label[Any], ...] = (
     key_uses.c.agent.label("last_used_agent"),
 )
 _HEAD: tuple[Column[Any], ...] = (change_head.c.epoch, change_head.c.seq)
-_MATCHES = keys.c.digest.in_(bindparam("digests", expanding=True))
+# A statement with a parameter for each digest would be another one for each number of them.
+_MATCHES = {
+    True: keys.c.digest == func.any(bindparam("digests", type_=ARRAY(LargeBinary))),
+    False: keys.c.digest.in_(bindparam("digests", expanding=True)),
+}  # by whether it is PostgreSQL
 
 
 def _written_key() -> tuple[ColumnElement[Any], ...]:
@@ -65,7 +69,7 @@ def written(key_id: str, organization_id: str) -> Parameters:
     return {"written_key": key_id, "written_owner": organization_id}
 
 
-def load_statement(*, postgresql: bool) -> Select[Any]:
+def load_statement(*, postgresql: bool) -> Built:
     """
     Return position and records in one statement, so that they are of one instant.
 
@@ -73,10 +77,10 @@ def load_statement(*, postgresql: bool) -> Select[Any]:
     primary without knowing how far, so it is told apart here.
     """
     standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
-    return (
+    return Built(
         select(*_HEAD, standby.label("standby"), *_FORM, *_RECORD, *_OWNER)
         .select_from(change_head)
-        .outerjoin(keys, _MATCHES)
+        .outerjoin(keys, _MATCHES[postgresql])
         .outerjoin(organizations, organizations.c.id == keys.c.organization_id)
         .where(change_head.c.id == 1)
     )
@@ -134,8 +138,9 @@ def _keys() -> Select[Any]:
 
 
 # A key by the parameter `key_id`, with the position it was read at; the second one may be deleted.
-KEY_OR_TOMBSTONE = _keys().where(keys.c.id == bindparam("key_id", type_=Text))
-KEY_BY_ID = KEY_OR_TOMBSTONE.where(keys.c.deleted_at.is_(None))
+_KEY_OR_TOMBSTONE = _keys().where(keys.c.id == bindparam("key_id", type_=Text))
+KEY_OR_TOMBSTONE = Built(_KEY_OR_TOMBSTONE)
+KEY_BY_ID = Built(_KEY_OR_TOMBSTONE.where(keys.c.deleted_at.is_(None)))
 
 
 def _organizations() -> Select[Any]:
@@ -156,5 +161,5 @@ def _organization_by_any() -> Select[Any]:
 
 # An organization by the parameter `organization`, with the position it was read at: by its id, deleted or not; or by
 # its id, else the one that is not deleted by its name.
-ORGANIZATION_BY_ID = _organizations().where(organizations.c.id == bindparam("organization", type_=Text))
-ORGANIZATION_BY_ANY = _organization_by_any()
+ORGANIZATION_BY_ID = Built(_organizations().where(organizations.c.id == bindparam("organization", type_=Text)))
+ORGANIZATION_BY_ANY = Built(_organization_by_any())

@@ -33,6 +33,7 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from authsvc.domain.administration import OPERATORS
 from authsvc.domain.keys import Micros
+from authsvc.stores.built import Built, Parameters
 from authsvc.stores.columns import Instant, Text
 from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency, keys, organizations
 
@@ -40,7 +41,6 @@ REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for w
 
 Effect = ReturningInsert[Any] | ReturningUpdate[Any] | Select[Any]
 Record = Insert | Update
-Parameters = dict[str, Any]
 
 
 def parameter(prefix: str, column: Column[Any]) -> BindParameter[Any]:
@@ -67,8 +67,10 @@ def combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[An
     return effect.add_columns(*told) if isinstance(effect, Select) else effect.returning(*told)
 
 
-# For effects that are built once themselves, of which there are few.
-once_combined = lru_cache(maxsize=64)(combined)
+@lru_cache(maxsize=64)
+def once_combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[Any] | None) -> Built:
+    """Return the same, for effects that are built once themselves, of which there are few."""
+    return Built(combined(effect, records, note))
 
 
 def _note(dialect: Any) -> ReturningInsert[Any]:  # noqa: ANN401 - two modules that have `insert` in common

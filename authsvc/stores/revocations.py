@@ -12,7 +12,8 @@ from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.errors import AdministratorsChangedError, UnavailableError
 from authsvc.domain.keys import Micros
 from authsvc.stores import queries, rows
-from authsvc.stores.change import Change
+from authsvc.stores.built import Parameters
+from authsvc.stores.change import Change, Plain
 from authsvc.stores.columns import Instant, Text
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
@@ -26,24 +27,30 @@ from authsvc.stores.mutations import (
     same_version,
     stale,
 )
-from authsvc.stores.records import Parameters
 from authsvc.stores.rows import Row
 from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys
+from authsvc.stores.trail import Event
 
 _ENDED_AT = bindparam("ended_at", type_=Instant)
+_ENDED = {
+    keys.c.revoked_at: _ENDED_AT,
+    keys.c.revoke_reason: bindparam("ended_why", type_=Text),
+    keys.c.updated_at: _ENDED_AT,
+    keys.c.version: keys.c.version + 1,
+}
 REVOKE = (  # with `revoking`
     update(keys)
     .where(keys.c.id.in_(bindparam("revoked_ids", expanding=True)), keys.c.revoked_at.is_(None))
     .where(keys.c.deleted_at.is_(None))
-    .values(
-        revoked_at=_ENDED_AT,
-        revoke_reason=bindparam("ended_why", type_=Text),
-        updated_at=_ENDED_AT,
-        version=keys.c.version + 1,
-    )
+    .values(_ENDED)
 )
-_REVOKE_ONE = REVOKE.returning(*queries.WRITTEN_KEY)
+_REVOKE_ONE = (  # the same, of the one key that `queries.written` names
+    update(keys)
+    .where(keys.c.id == bindparam("written_key", type_=Text), keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
+    .values(_ENDED)
+    .returning(*queries.WRITTEN_KEY)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +125,17 @@ async def _revoke(
 ) -> Changed[tuple[Key, ...]]:
     living = {row["id"]: row for row in found if row["revoked_at"] is None}
     conditions = tuple(held_to.conditions(found[0]))
-    one, plain = next(iter(living.values())), _REVOKE_ONE if len(living) == 1 else REVOKE.returning(*queries.KEY)
-    effect = plain.where(*conditions) if conditions else plain
+    one = next(iter(living.values()))
 
-    async def work(change: Change) -> Changed[tuple[Key, ...]]:
-        before, after = {"revoked_at": None}, {"revoked_at": rows.instant_text(change.now)}
-        events = [key_event("key.revoke", row, before=before, after=after, reason=reason) for row in living.values()]
-        touched = await change.write(
-            effect,
-            events,
-            [key_target(row) for row in living.values()],
-            parameters=revoking(list(living), change.now, reason) | queries.written(one["id"], one["organization_id"]),
-            once_built=not conditions and len(living) == 1,
-        )
+    def parameters(change: Change) -> Parameters:
+        written = queries.written(one["id"], one["organization_id"])
+        return revoking(list(living), change.now, reason) | written
+
+    def event(change: Change, row: Row) -> Event:
+        after = {"revoked_at": rows.instant_text(change.now)}
+        return key_event("key.revoke", row, before={"revoked_at": None}, after=after, reason=reason)
+
+    def result(change: Change, touched: Sequence[Row]) -> Changed[tuple[Key, ...]]:
         if len(touched) != len(living):
             raise NothingTouchedError
         # What a statement for several keys cannot tell, their organizations' part, is as it was read.
@@ -138,4 +143,20 @@ async def _revoke(
         value = tuple(rows.key(revoked.get(row["id"], row)) for row in found)
         return Changed(value=value, revision=change.revision)
 
-    return await database.change(actor, work, events=len(living))
+    async def work(change: Change) -> Changed[tuple[Key, ...]]:
+        effect = _REVOKE_ONE if len(living) == 1 else REVOKE.returning(*queries.KEY)
+        events, targets = [event(change, row) for row in living.values()], [key_target(row) for row in living.values()]
+        return result(
+            change, await change.write(effect.where(*conditions), events, targets, parameters=parameters(change))
+        )
+
+    if len(living) > 1 or conditions:
+        return await database.change(actor, work, events=len(living))
+    plain = Plain(
+        effect=_REVOKE_ONE,
+        event=lambda change: event(change, one),
+        target=key_target(one),
+        parameters=parameters,
+        result=result,
+    )
+    return await database.change(actor, plain)

@@ -6,8 +6,6 @@ import hmac
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from sqlalchemy import RowMapping
-
 from authsvc.domain.administration import Actor, Changed, Key, Organization, Page, Rotated
 from authsvc.domain.audit import AuditEvent, AuditKeys
 from authsvc.domain.audit_check import Anchor, Report
@@ -34,6 +32,7 @@ from authsvc.stores import audit, bulk, changes, forms, imports, mutations, pepp
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
+from authsvc.stores.rows import Row
 
 
 class SqlStore:
@@ -266,7 +265,7 @@ class SqlStore:
         return Head(revision=_primary(found), now=found[0]["now"])
 
 
-def _primary(found: Sequence[RowMapping]) -> Revision:
+def _primary(found: Sequence[Row]) -> Revision:
     if not found:
         raise UnavailableError("the database is not initialized")
     if found[0]["standby"]:
@@ -281,7 +280,7 @@ def _position(epoch: str, seq: int) -> Revision:
     return Revision(epoch=epoch, seq=seq)
 
 
-def _first_match(found: Sequence[RowMapping], digests: Sequence[Digest]) -> RowMapping | None:
+def _first_match(found: Sequence[Row], digests: Sequence[Digest]) -> Row | None:
     # The database found them by equality; what it calls equal is its own affair, this is ours.
     matches = [
         row

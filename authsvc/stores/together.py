@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from authsvc.domain.administration import Actor
-from authsvc.stores.change import Change
+from authsvc.stores.change import Work
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Wanted(Generic[T]):
     """A change that somebody waits for. `work` only writes, within the change's transaction: it may be done again."""
 
     actor: Actor
-    work: Callable[[Change], Awaitable[T]]
+    work: Work[T]
     events: int  # audit rows that it writes
     until: float = 0.0  # when it is too late to begin, in monotonic seconds
     taken: bool = False  # it is being made

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from authsvc.domain.administration import Actor
 from authsvc.domain.audit import BEGINNING, AuditKey, Outcome
 from authsvc.domain.keys import Micros, Revision
+from authsvc.stores.rows import Row
 from authsvc.stores.tables import audit_events
 
 # What a row's mac is made of: all of it.
@@ -34,7 +33,7 @@ class Event:
 class Trail:
     """The end of the trail, held by the lock on `change_head`, which counted `events` more already."""
 
-    def __init__(self, key: AuditKey, head: RowMapping, events: int) -> None:
+    def __init__(self, key: AuditKey, head: Row, events: int) -> None:
         self._key = key
         self._mac: bytes = head["audit_mac"] or BEGINNING
         self.next_seq: int = head["audit_seq"] - events + 1

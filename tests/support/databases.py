@@ -172,10 +172,25 @@ def run_sql(url: str, *statements: str) -> Sequence[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def watched(store: SqlStore) -> list[str]:
-    """Return the list to which every statement from now on is added."""
+def watched(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list to which the first line of every statement from now on is added; one that many share, once."""
     statements: list[str] = []
     engine = store.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2].split("\n")[0]))
+    if store.database.postgresql:
+        for name in ("execute", "executemany"):
+            _watch_driver(statements, monkeypatch, name)
+    else:
+        event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2].split("\n")[0]))
     event.listen(engine, "commit", lambda _: statements.append("COMMIT"))
     return statements
+
+
+def _watch_driver(statements: list[str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    run = getattr(psycopg.AsyncCursor, name)
+
+    async def watching(cursor: Any, query: str | bytes, *arguments: Any, **options: Any) -> Any:
+        text = query.decode() if isinstance(query, bytes) else query
+        statements.append(text.split("\n")[0])
+        return await run(cursor, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.AsyncCursor, name, watching)

@@ -214,12 +214,14 @@ async def test_repeating_a_change_writes_nothing(store: SqlStore, database_url: 
 
 
 @pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO, *OF_ADMINISTRATORS])
-async def test_the_lock_is_held_for_two_round_trips(postgres_url: str, mutation: Mutation) -> None:
+async def test_the_lock_is_held_for_two_round_trips(
+    postgres_url: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Behind the position come one statement and the commit: everyone else waits that long."""
     store = SqlStore.open(postgres_url, PEPPERS)
     try:
         await furnish(store)
-        statements = watched(store)
+        statements = watched(store, monkeypatch)
         await mutation(store)
     finally:
         await store.close()
@@ -230,10 +232,10 @@ async def test_the_lock_is_held_for_two_round_trips(postgres_url: str, mutation:
     assert statements[begun + 3 :] == ["COMMIT"]
 
 
-async def test_a_read_is_one_statement(store: SqlStore) -> None:
+async def test_a_read_is_one_statement(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A load and a head are one round trip each."""
     await furnish(store)
-    statements = watched(store)
+    statements = watched(store, monkeypatch)
 
     await store.load([digest(1), digest(2)])
     await store.head()

@@ -202,12 +202,12 @@ async def test_keys_are_revoked_together(store: SqlStore) -> None:
     assert (changed.revision, again.value) == (again.revision, (changed.value[0], changed.value[2]))
 
 
-async def test_a_key_that_was_read_is_not_read_again(store: SqlStore) -> None:
+async def test_a_key_that_was_read_is_not_read_again(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is what is stored, of what changed since it was read too: nothing but its end was asked for."""
     await furnish(store)
     as_read = await store.get_key(key_id(1))
     await store.update_key(key_id(1), "", update(name="new"), ACTOR)
-    statements = watched(store)
+    statements = watched(store, monkeypatch)
 
     changed = await store.revoke_keys([key_id(1)], "leaked", ACTOR, as_read=as_read)
 

@@ -43,16 +43,44 @@ async def whole(store: SqlStore, url: str) -> bool:
     return seq == changes and audit_seq == events and not report.findings
 
 
-async def test_those_that_come_meanwhile_share_one(store: SqlStore, database_url: str) -> None:
+async def test_those_that_come_meanwhile_share_one(
+    store: SqlStore, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of them wait for one commit, or two where the first began before the others came; each has its position."""
     await store.create_organization(new_organization(), ACTOR)
-    statements = watched(store)
+    statements = watched(store, monkeypatch)
 
     made = await at_once(*(store.create_key(new_key(number), ACTOR) for number in range(1, MANY + 1)))
 
     assert sum(said.startswith("BEGIN") for said in statements) <= 2
     assert [*range(2, MANY + 2)] == [change.revision.seq for change in made]
     assert await whole(store, database_url)
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["plain", "with-a-request-id"])
+async def test_those_that_are_alike_share_a_round_trip(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, *, noted: bool
+) -> None:
+    """Creations that follow each other go to PostgreSQL together, and revocations likewise."""
+    store = SqlStore.open(postgres_url, PEPPERS)
+    try:
+        await store.create_organization(new_organization(), ACTOR)
+        statements = watched(store, monkeypatch)
+        actors = [replace(ASKED, request_id=f"request-{n}") if noted else ACTOR for n in range(2 * MANY)]
+        made = await at_once(*(store.create_key(new_key(n + 1), actors[n]) for n in range(MANY)))
+        revoked = await at_once(
+            *(
+                store.revoke_keys([change.value.record.id], "", actors[MANY + n], as_read=change.value)
+                for n, change in enumerate(made)
+            )
+        )
+    finally:
+        await store.close()
+
+    # Each began as soon as the one before had ended: the first of them by itself, perhaps.
+    assert sum(said.startswith("WITH") for said in statements) <= 4
+    assert [change.value.record.id for change in made] == [each.value[0].record.id for each in revoked]
+    assert all(each.value[0].record.revoked_at is not None for each in revoked)
 
 
 @pytest.mark.parametrize("mutation", OF_ALL)
