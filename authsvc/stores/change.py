@@ -119,6 +119,7 @@ class Change:
             **noted(self._actor, about, self.revision, self.now),
             "acting_key": self._actor.key_id,
             "acting_at": self.now,
+            "acting_at_seq": self.revision.seq,
             "acting_as_of": self._actor.as_of,
             "acting_organization": self._actor.organization_id,
             "end": self._trail.end,

@@ -13,7 +13,7 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.ports import NewKey, OrganizationUpdate, Recalled
 from authsvc.stores import queries, rows
-from authsvc.stores.built import Parameters
+from authsvc.stores.built import Built, Parameters
 from authsvc.stores.change import Change
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
@@ -37,7 +37,7 @@ from authsvc.stores.mutations import (
 from authsvc.stores.records import REMEMBERED
 from authsvc.stores.rows import Row
 from authsvc.stores.staying import one_stays
-from authsvc.stores.tables import change_head, idempotency, keys, organizations
+from authsvc.stores.tables import keys, organizations
 from authsvc.stores.trail import Event
 
 _DELETED = OrganizationStatus.DELETED.value
@@ -59,14 +59,10 @@ _NEVER: Mapping[str, None] = dict.fromkeys(
 )
 
 
-async def recall(database: Database, actor: Actor) -> Recalled | None:
-    """Return what is noted under the actor's request id."""
-    statement = (
-        select(change_head.c.epoch, *idempotency.c, database.now().label("now"))
-        .join(change_head, change_head.c.id == 1)
-        .where(idempotency.c.actor == actor.key_id, idempotency.c.request_id == actor.request_id)
-    )
-    for row in await database.rows(statement):
+async def recall(database: Database, noted: Built, actor: Actor) -> Recalled | None:
+    """Return what is noted under the actor's request id; `noted` is `queries.recall_statement`."""
+    asked = {"noted_actor": actor.key_id, "noted_request_id": actor.request_id}
+    for row in await database.rows(noted, asked):
         if row["now"] - row["created_at"] >= REMEMBERED:
             return None
         if row["body_hash"] != actor.body:

@@ -21,7 +21,6 @@ from sqlalchemy import (
     cast,
     func,
     insert,
-    literal,
     select,
     update,
 )
@@ -78,14 +77,15 @@ class Database:
         self.postgresql = engine.dialect.name == POSTGRESQL
         self._clock = clock
         self._running: set[asyncio.Task[Any]] = set()
-        # SQLite's tells the time as of when it is built.
-        self._position = self._build_position() if self.postgresql else None
+        self._position = self._next_position()
         self._turn = asyncio.Semaphore(WRITERS if self.postgresql else 1)
         self._together = Together(self._make, self._start, WRITER_TIMEOUT)
 
     def now(self) -> ColumnElement[Micros]:
         """Return the database's time, as a column."""
-        return func.clock_timestamp(type_=Instant()) if self.postgresql else literal(self._clock(), Instant())
+        if self.postgresql:
+            return func.clock_timestamp(type_=Instant())
+        return bindparam(None, callable_=self._clock, type_=Instant(), unique=True)  # asked for when it is run
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """
@@ -137,7 +137,8 @@ class Database:
 
     async def _make(self, group: Sequence[Wanted[Any]], *, large: bool = False) -> Sequence[Any]:
         # The row lock on the position is held until the commit: positions are committed in their order, none missing.
-        async with self._writing(), self._begun(REPORT_TIMEOUT if large else CHANGE_TIMEOUT) as connection:
+        patience = REPORT_TIMEOUT if large else CHANGE_TIMEOUT
+        async with self._writing(), self._begun(patience, planned_once=not large) as connection:
             changes = await self._positions(connection, [(wanted.actor, wanted.events) for wanted in group])
             try:
                 done = await made(connection, [*zip((wanted.work for wanted in group), changes, strict=True)])
@@ -150,7 +151,7 @@ class Database:
 
     async def _positions(self, connection: AsyncConnection, wanted: Sequence[tuple[Actor, int]]) -> Sequence[Change]:
         values = {"changes": len(wanted), "events": sum(events for _, events in wanted)}
-        (head,) = await self._next_position().rows(connection, values)
+        (head,) = await self._position.rows(connection, values)
         trail = self._trail(head, values["events"])
         first = head["seq"] - len(wanted) + 1
         return [
@@ -208,9 +209,6 @@ class Database:
         await self.engine.dispose()
 
     def _next_position(self) -> Built:
-        return self._position or self._build_position()
-
-    def _build_position(self) -> Built:
         position = (
             update(change_head)
             .where(change_head.c.id == 1)
@@ -237,19 +235,22 @@ class Database:
             return (await connection.execute(statement, parameters)).mappings().all()
 
     @asynccontextmanager
-    async def _begun(self, patience: int) -> AsyncIterator[AsyncConnection]:
+    async def _begun(self, patience: int, *, planned_once: bool = False) -> AsyncIterator[AsyncConnection]:
         try:
-            held, connection = await self._begin(patience)
+            held, connection = await self._begin(patience, planned_once=planned_once)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            held, connection = await self._begin(patience)
+            held, connection = await self._begin(patience, planned_once=planned_once)
         async with held:
             yield connection
 
-    async def _begin(self, patience: int) -> tuple[AsyncExitStack, AsyncConnection]:
+    async def _begin(self, patience: int, *, planned_once: bool) -> tuple[AsyncExitStack, AsyncConnection]:
         # In one round trip. What a connection has by itself is for loads, which nobody waits for that long.
         begin = f"BEGIN; SET LOCAL statement_timeout = {patience}; SET LOCAL lock_timeout = {patience}"
+        if planned_once:
+            # To plan a change takes longer than to make it, and everyone else is waiting.
+            begin += "; SET LOCAL plan_cache_mode = force_generic_plan"
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._connected())
             await connection.exec_driver_sql(begin if self.postgresql else "BEGIN IMMEDIATE")

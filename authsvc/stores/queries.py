@@ -14,7 +14,8 @@ from authsvc.ports import KeyFilter
 from authsvc.stores.built import Built, Parameters
 from authsvc.stores.columns import Text
 from authsvc.stores.filters import conditions
-from authsvc.stores.tables import change_head, key_uses, keys, organizations
+from authsvc.stores.records import parameter
+from authsvc.stores.tables import change_head, idempotency, key_uses, keys, organizations
 
 # Everything but the secret-derived columns, which only a load compares.
 KEY: tuple[Column[Any], ...] = tuple(
@@ -86,10 +87,19 @@ def load_statement(*, postgresql: bool) -> Built:
     )
 
 
-def head_statement(now: ColumnElement[int], *, postgresql: bool) -> Select[Any]:
+def head_statement(now: ColumnElement[Micros], *, postgresql: bool) -> Built:
     """Return the end of the change log and the database's time."""
     standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
-    return select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1)
+    return Built(select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1))
+
+
+def recall_statement(now: ColumnElement[Micros]) -> Built:
+    """Return what is noted under an actor's request id, by the parameters that `records.NOTE` has for them."""
+    return Built(
+        select(change_head.c.epoch, *idempotency.c, now.label("now"))
+        .join(change_head, change_head.c.id == 1)
+        .where(*(idempotency.c[name] == parameter("noted", idempotency.c[name]) for name in ("actor", "request_id")))
+    )
 
 
 def keys_by_id(key_ids: Sequence[str]) -> Select[Any]:

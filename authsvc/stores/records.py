@@ -106,7 +106,10 @@ def _actor_has_changed() -> ColumnElement[bool]:
     # Of the operators' own only labels can change, which give no rights. Who may write them, again and again, would
     # else keep every other operator from changing anything.
     operates = exists().where(organizations.c.id == owner, organizations.c.name == OPERATORS)
-    return exists().where(log.c.seq > since, or_(own, owners & ~operates)).label("actor_has_changed")
+    # Up to this change, behind which there is nothing: a range that is open has PostgreSQL expect a third of the log,
+    # and so plan anew each time.
+    meanwhile = (log.c.seq > since) & (log.c.seq < bindparam("acting_at_seq", type_=BigInteger))
+    return exists().where(meanwhile, or_(own, owners & ~operates)).label("actor_has_changed")
 
 
 ACTOR_IS_DEAD, ACTOR_HAS_CHANGED = _actor_is_dead(), _actor_has_changed()

@@ -46,6 +46,8 @@ class SqlStore:
         self.database = database
         self._bulk = bulk or database  # for what must not take the connections of others
         self._load = queries.load_statement(postgresql=database.postgresql)
+        self._head = queries.head_statement(database.now(), postgresql=database.postgresql)
+        self._noted = queries.recall_statement(database.now())
 
     @classmethod
     def open(cls, url: str, accepted: PepperSet, now: Callable[[], Micros] = system_micros) -> SqlStore:
@@ -212,7 +214,7 @@ class SqlStore:
 
     async def recall(self, actor: Actor) -> Recalled | None:
         """Return what the actor did under this request id in the last 24 hours."""
-        return await self.database.run(changes.recall(self.database, actor))
+        return await self.database.run(changes.recall(self.database, self._noted, actor))
 
     async def list_audit_events(self, where: AuditFilter, limit: int, after: int | None) -> Page[AuditEvent]:
         """Return events in the order of their positions, or against it, those behind the position `after`."""
@@ -260,8 +262,7 @@ class SqlStore:
         return Loaded(record=rows.key_record(row), as_of=as_of, form=form)
 
     async def _read_head(self) -> Head:
-        statement = queries.head_statement(self.database.now(), postgresql=self.database.postgresql)
-        found = await self.database.rows(statement)
+        found = await self.database.rows(self._head)
         return Head(revision=_primary(found), now=found[0]["now"])
 
 

@@ -213,6 +213,10 @@ async def test_repeating_a_change_writes_nothing(store: SqlStore, database_url: 
     assert before == snapshot(database_url)
 
 
+# Changes that were sent often enough to be prepared.
+PLANNED = """SELECT statement, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH %auth_change%'"""
+
+
 @pytest.mark.parametrize("mutation", [*MUTATIONS, *OF_TWO, *OF_ADMINISTRATORS])
 async def test_the_lock_is_held_for_two_round_trips(
     postgres_url: str, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
@@ -230,6 +234,41 @@ async def test_the_lock_is_held_for_two_round_trips(
     assert statements[begun + 1].startswith("UPDATE change_head SET seq=")
     assert statements[begun + 2].startswith("WITH ")
     assert statements[begun + 3 :] == ["COMMIT"]
+
+
+async def test_a_change_reads_nothing_of_a_long_log(postgres_url: str) -> None:
+    """Its statements are planned once, and find by an index what happened since its caller was read."""
+    run_sql(
+        postgres_url,
+        """INSERT INTO auth_change (seq, ordinal, kind, key_id, organization_id, at)
+           SELECT n, 0, 'key', 'key_' || n, 'org_' || n, now() FROM generate_series(1, 20000) AS n""",
+        "UPDATE change_head SET seq = 20000",
+        "ANALYZE",
+    )
+    store = SqlStore.open(postgres_url, PEPPERS)
+    try:
+        await furnish(store)
+        for number in range(10, 18):
+            made = await store.create_key(new_key(number), ACTOR)
+            await store.revoke_keys([key_id(number)], "", ACTOR, as_read=made.value)
+        async with store.database.engine.connect() as connection:
+            planned = await connection.execute(text(PLANNED))
+            statements = [row.statement for row in planned if not row.custom_plans]
+    finally:
+        await store.close()
+
+    assert len(statements) == 2
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for number, statement in enumerate(statements):
+            connection.execute(f"PREPARE change_{number} AS {statement}".encode())
+            (parameters,) = connection.execute(
+                "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = %s", [f"change_{number}"]
+            ).fetchone() or (0,)
+            plan = connection.execute(f"EXPLAIN EXECUTE change_{number}({', '.join(['NULL'] * parameters)})".encode())
+            lines = [line for (line,) in plan if "auth_change since" in line]
+            assert lines
+            assert all("Index" in line for line in lines)
 
 
 async def test_a_read_is_one_statement(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
