@@ -35,8 +35,14 @@ class Entry:
 
     bearer: Bearer
     others: tuple[Digest, ...]  # under which it may be stored too
+    also: tuple[str, ...]  # the ids of `Loaded.also`
     expires: float
     touched: float  # when it was last moved to the young end
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The ids of keys and organizations whose changes concern it."""
+        return targets_of(self.bearer.record, self.also)
 
 
 @dataclass(slots=True)
@@ -84,7 +90,7 @@ class Positives(OrderedDict[Digest, Entry]):
             self._counters.evictions += 1
             self.unindex(oldest, evicted)
         self[digest] = entry
-        for target in targets_of(entry.bearer.record):
+        for target in entry.targets:
             held = self.index.setdefault(target, digest)
             if isinstance(held, set):
                 held.add(digest)
@@ -93,7 +99,7 @@ class Positives(OrderedDict[Digest, Entry]):
 
     def unindex(self, digest: Digest, entry: Entry) -> None:
         """Forget where an entry is found that was taken out."""
-        for target in targets_of(entry.bearer.record):
+        for target in entry.targets:
             held = self.index.get(target)
             if isinstance(held, set):
                 held.discard(digest)
@@ -103,6 +109,6 @@ class Positives(OrderedDict[Digest, Entry]):
                 del self.index[target]
 
 
-def targets_of(record: KeyRecord) -> tuple[str, str]:
-    """Return the ids whose changes concern a record."""
-    return record.id, record.organization_id
+def targets_of(record: KeyRecord, also: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ids whose changes concern a record, each once: `also` are those of the text's other records."""
+    return (record.id, record.organization_id, *(id_ for id_ in set(also) if id_ != record.organization_id))

@@ -233,7 +233,7 @@ class CachedKeyStore:
         if flight.superseded:
             self._outdate(flight.digests[0], loaded.as_of)
         elif self._admits(flight, sent, loaded.as_of):
-            self._admit(flight.digests, loaded.as_of, bearer)
+            self._admit(flight.digests, loaded.as_of, bearer, loaded.also)
         return bearer, loaded.as_of
 
     def _admits(self, flight: Flight, sent: float, as_of: Revision) -> bool:
@@ -252,7 +252,7 @@ class CachedKeyStore:
             if absent is not None and absent[1].seq < as_of.seq:
                 del self._absent[digest]
 
-    def _admit(self, digests: Sequence[Digest], as_of: Revision, bearer: Bearer | None) -> None:
+    def _admit(self, digests: Sequence[Digest], as_of: Revision, bearer: Bearer | None, also: tuple[str, ...]) -> None:
         now, digest = self._monotonic(), digests[0]
         with self._lock:
             if bearer is None:
@@ -260,14 +260,14 @@ class CachedKeyStore:
                     self._drop(digest)
                     self._absent[digest] = (now + self._settings.negative_age, as_of)
                 return
-            tombs = (self._tombs.get(target, 0) for target in targets_of(bearer.record))
+            tombs = (self._tombs.get(target, 0) for target in targets_of(bearer.record, also))
             if as_of.seq < max(self._floor, *tombs):
                 return
             self._absent.pop(digest, None)
             self._drop(digest)
             # A spread, so that records loaded together do not all expire together.
             age = self._settings.max_age * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-            self._found.enter(digest, Entry(bearer, tuple(digests[1:]), now + age, now))
+            self._found.enter(digest, Entry(bearer, tuple(digests[1:]), also, now + age, now))
 
     def _landed(self, flight: Flight) -> None:
         self._running -= 1

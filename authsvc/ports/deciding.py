@@ -32,6 +32,8 @@ class Loaded:
     record: KeyRecord | None
     as_of: Revision
     form: StoredForm | None = None  # of the record
+    # Ids of keys and organizations whose changes concern the answer too: those of the text's other records.
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

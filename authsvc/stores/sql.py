@@ -140,10 +140,10 @@ class SqlStore:
     async def find_key(self, digests: Sequence[Digest]) -> Key:
         """Return the key stored under any of the digests, whatever its status."""
         found = await self.database.run(self.database.rows(queries.key_by_digest(list(digests))))
-        row = _first_match(found, digests)
-        if row is None:
+        matches = _matches(found, digests)
+        if not matches:
             raise NotFoundError(NO_KEY)
-        return rows.key(row)
+        return rows.key(_that_counts(matches))
 
     async def list_keys(self, where: KeyFilter, limit: int, after: str | None) -> Page[Key]:
         """Return keys in the order of their ids, those behind `after`; deleted ones where they are asked for."""
@@ -255,11 +255,13 @@ class SqlStore:
     async def _loaded(self, digests: Sequence[Digest]) -> Loaded:
         found = await self.database.rows(self._load, {"digests": list(digests)})
         as_of = _primary(found)
-        row = _first_match(found, digests)
-        if row is None:
+        matches = _matches(found, digests)
+        if not matches:
             return Loaded(record=None, as_of=as_of)
+        row = _that_counts(matches)
         form = StoredForm(digest=Digest(row["digest"]), pepper_id=row["pepper_id"], algorithm=row["algorithm"])
-        return Loaded(record=rows.key_record(row), as_of=as_of, form=form)
+        also = tuple(other[name] for other in matches if other is not row for name in ("id", "organization_id"))
+        return Loaded(record=rows.key_record(row), as_of=as_of, form=form, also=also)
 
     async def _read_head(self) -> Head:
         found = await self.database.rows(self._head)
@@ -281,14 +283,24 @@ def _position(epoch: str, seq: int) -> Revision:
     return Revision(epoch=epoch, seq=seq)
 
 
-def _first_match(found: Sequence[Row], digests: Sequence[Digest]) -> Row | None:
+def _matches(found: Sequence[Row], digests: Sequence[Digest]) -> list[Row]:
     # The database found them by equality; what it calls equal is its own affair, this is ours.
-    matches = [
+    return [
         row
         for digest in digests
         for row in found
         if row["digest"] is not None and hmac.compare_digest(row["digest"], digest)
     ]
-    # One text has two records where two of its digests were imported: who killed one of them meant the text.
-    dead = (row for row in matches if row["revoked_at"] is not None or row["deleted_at"] is not None)
-    return next(dead, matches[0] if matches else None)
+
+
+def _that_counts(matches: list[Row]) -> Row:
+    """Return the record that a text is judged by. It has two where two of its digests were imported."""
+    if len(matches) == 1:
+        return matches[0]
+    # Who ended one of them, or replaced it, meant the text.
+    for row in matches:
+        if row["revoked_at"] is not None or row["deleted_at"] is not None:
+            return row
+    graces = [row["grace_ends_at"] for row in matches if row["grace_ends_at"] is not None]
+    matches[0] = {**matches[0], "grace_ends_at": min(graces, default=None)}
+    return matches[0]

@@ -17,10 +17,10 @@ from authsvc.ports import Absent
 class NoFence(CachedKeyStore):
     """Keeps a load whatever was invalidated meanwhile."""
 
-    def _admit(self, digests: Sequence[Digest], as_of: Revision, bearer: Bearer | None) -> None:
+    def _admit(self, digests: Sequence[Digest], as_of: Revision, bearer: Bearer | None, also: tuple[str, ...]) -> None:
         self._tombs.clear()
         self._floor = self._absent_floor = 0
-        super()._admit(digests, as_of, bearer)
+        super()._admit(digests, as_of, bearer, also)
 
 
 class JoinOldFlight(CachedKeyStore):

@@ -90,9 +90,9 @@ class Query:
     sent: float
     answer: asyncio.Future[Any] = field(repr=False)
 
-    def found(self, record: KeyRecord | None, seq: int = 1, epoch: str = EPOCH) -> None:
+    def found(self, record: KeyRecord | None, seq: int = 1, epoch: str = EPOCH, also: tuple[str, ...] = ()) -> None:
         """Answer it."""
-        self.answer.set_result(Loaded(record=record, as_of=position(seq, epoch)))
+        self.answer.set_result(Loaded(record=record, as_of=position(seq, epoch), also=also))
 
     def fail(self, error: BaseException | None = None) -> None:
         """Let it fail."""
@@ -185,11 +185,11 @@ class World:
         self.clock.seconds += seconds
         self.loop.turn()
 
-    def load(self, number: int = 0, seq: int = 1, **changes: Any) -> Bearer | None:
+    def load(self, number: int = 0, seq: int = 1, also: tuple[str, ...] = (), **changes: Any) -> Bearer | None:
         """Ask for a key that is not cached, and answer."""
         task = self.ask(number)
         query = self.store.loads[-1]
-        query.found(builders.record(**changes), seq)
+        query.found(builders.record(**changes), seq, also=also)
         self.loop.turn()
         assert [digest(number)] == list(query.digests)
         return task.result()

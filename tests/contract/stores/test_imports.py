@@ -198,6 +198,30 @@ async def test_a_dead_record_of_a_text_decides(owned: SqlStore) -> None:
     assert key_id(2) == found.id
 
 
+async def test_a_load_names_the_other_records_of_a_text(owned: SqlStore) -> None:
+    """And their organizations: a change of theirs concerns the answer too."""
+    await owned.create_organization(new_organization(2, name="other"), ACTOR)
+    await owned.import_keys(batch_of(import_of(1), import_of(2, organization_id=organization_id(2))), ACTOR)
+
+    assert (key_id(2), organization_id(2)) == (await owned.load([digest(1), digest(2)])).also
+    assert (key_id(1), organization_id(1)) == (await owned.load([digest(2), digest(1)])).also
+    assert () == (await owned.load([digest(1), digest(3)])).also
+
+
+@pytest.mark.parametrize("first", [1, 2])
+async def test_a_text_ends_with_the_first_grace_of_its_records(owned: SqlStore, first: int) -> None:
+    """Where either was rotated: the successor has another text, and this one is not to outlive the grace."""
+    await owned.import_keys(batch_of(import_of(1), import_of(2)), ACTOR)
+    rotated = await owned.rotate_key(key_id(first), "", new_key(3), 1_000_000, ACTOR)
+    ends = rotated.value.predecessor.record.grace_ends_at
+
+    found = (await owned.load([digest(1), digest(2)])).record
+    assert found is not None
+    assert ends is not None
+    assert (key_id(1), ends) == (found.id, found.grace_ends_at)
+    assert key_id(1) == (await owned.find_key([digest(1), digest(2)])).record.id
+
+
 async def test_live_keys_are_counted_by_their_pepper(owned: SqlStore) -> None:
     """Revoked ones do not count, and a wrapped pepper counts for itself."""
     for number, pepper in ((1, "p1"), (2, "p1"), (3, "p2"), (4, "p2(p1)")):

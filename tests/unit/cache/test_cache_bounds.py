@@ -236,7 +236,7 @@ def cached(of: Api, count: int) -> tuple[World, int]:
     before = tracemalloc.get_traced_memory()[0]
     for number in range(count):
         bearer = bearer_of(realistic(number), of, position(1))
-        world.cache._admit((digest(number),), position(1), bearer)
+        world.cache._admit((digest(number),), position(1), bearer, ())
         envoy_wire.allow(of, Allow(), bearer, "0" * 32, ())
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

@@ -15,6 +15,7 @@ KEY = record().id
 ORGANIZATION = record().organization_id
 REVOKED = record(revoked_at=1)
 OTHER = "key_01J00000000000000000000009"
+OTHERS_ORGANIZATION = "org_01J00000000000000000000009"
 
 
 @pytest.fixture
@@ -50,6 +51,33 @@ def test_several_targets_are_one_invalidation(world: World) -> None:
     world.cache.invalidate(position(2), KEY, OTHER)
 
     assert 0 == len(world.cache)
+    assert {} == world.cache._found.index
+
+
+@pytest.mark.parametrize("target", [KEY, ORGANIZATION, OTHER, OTHERS_ORGANIZATION])
+def test_a_text_of_two_records_is_dropped_with_either(world: World, target: str) -> None:
+    """Of which a load tells only the one that counts: who ends the other ended the text."""
+    world.load(0, also=(OTHER, OTHERS_ORGANIZATION))
+    world.cache.invalidate(position(2), target)
+
+    assert 0 == len(world.cache)
+    assert {} == world.cache._found.index
+
+
+@pytest.mark.parametrize("target", [OTHER, OTHERS_ORGANIZATION])
+def test_a_load_of_before_a_change_of_the_other_record_is_not_kept(world: World, target: str) -> None:
+    """As with the one that counts."""
+    world.cache.invalidate(position(2), target)
+    world.load(0, seq=1, also=(OTHER, OTHERS_ORGANIZATION))
+
+    assert 0 == len(world.cache)
+
+
+def test_two_records_of_one_organization_are_one_target(world: World) -> None:
+    """What is evicted leaves nothing in the index."""
+    world.load(0, also=(OTHER, ORGANIZATION))
+    world.cache.invalidate(position(2), ORGANIZATION)
+
     assert {} == world.cache._found.index
 
 

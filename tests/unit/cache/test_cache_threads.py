@@ -132,13 +132,15 @@ def test_get_stands_whatever_the_loop_does_meanwhile(keys: int) -> None:
     stop, draw = threading.Event(), Random(3)
     with ThreadPoolExecutor(4) as pool:
         readers = [pool.submit(hammer, lambda: cache.get(digest(draw.randrange(100))), stop) for _ in range(4)]
-        for seq in range(2, 3_000):
-            number = draw.randrange(100)
-            epoch = f"00000000-0000-0000-0000-{seq // 1_000:012d}"
-            cache.confirm(Revision(epoch=epoch, seq=seq), clock.monotonic())
-            cache._admit((digest(number),), Revision(epoch=epoch, seq=seq), bearer(record(id=f"key_{number}")))
-            cache.invalidate(Revision(epoch=epoch, seq=seq), f"key_{draw.randrange(100)}")
-        stop.set()
+        try:
+            for seq in range(2, 3_000):
+                number, other = draw.randrange(100), (f"key_{draw.randrange(100, 110)}",)
+                revision = Revision(epoch=f"00000000-0000-0000-0000-{seq // 1_000:012d}", seq=seq)
+                cache.confirm(revision, clock.monotonic())
+                cache._admit((digest(number),), revision, bearer(record(id=f"key_{number}")), other)
+                cache.invalidate(revision, f"key_{draw.randrange(110)}")
+        finally:
+            stop.set()
 
         assert [None] * 4 == [reader.result() for reader in readers]
         assert len(cache) <= keys
