@@ -17,8 +17,9 @@ from authsvc.listeners.standard import Context, PeerCheck
 _LOG = logging.getLogger(__name__)
 
 # The typed properties: `x509_subject_alternative_name` mixes DNS names and URIs, and a common name
-# is no identity.
-_IDENTITIES = ("peer_dns", "peer_uri", "peer_spiffe_id")
+# is no identity. Whoever signs certificates may hold clients to names of one type and not of the other.
+_DNS = ("peer_dns",)
+_URI = ("peer_uri", "peer_spiffe_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +83,13 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
 
 def named_peers(clients: frozenset[str]) -> PeerCheck:
-    """Return the check that a peer's certificate carries one of these DNS names or URIs, exactly."""
-    allowed = {client.encode() for client in clients}
+    """Return the check that a peer's certificate carries one of these DNS names or URIs, exactly and as such."""
+    # A URI has a colon, which no DNS name has.
+    allowed = {(name, client.encode()) for client in clients for name in (_URI if ":" in client else _DNS)}
 
     def admits(context: Context) -> bool:
         properties = context.auth_context()
-        named = [value for name in _IDENTITIES for value in properties.get(name, ()) if value in allowed]
+        named = [value for name in (*_DNS, *_URI) for value in properties.get(name, ()) if (name, value) in allowed]
         certificates = [_der(pem) for pem in properties.get("x509_pem_cert", ())] if named else []
         # The properties end at a NUL: of `good\0.evil.example` they tell `good`.
         return bool(certificates) and any(

@@ -87,6 +87,8 @@ CALLERS: dict[str, tuple[Pair | None, str | tuple[int, int, str]]] = {
     "common-name-and-wrong-dns-name": (peer(CLIENTS, dns("other.internal"), common_name=PEER), UNDECIDED),
     "as-email": (peer(CLIENTS, email(f"x@{PEER}")), UNDECIDED),
     "dns-name-as-uri": (peer(CLIENTS, uri(f"https://{PEER}")), UNDECIDED),
+    "dns-name-in-place-of-a-uri": (peer(CLIENTS, uri(PEER)), UNDECIDED),
+    "uri-in-place-of-a-dns-name": (peer(CLIENTS, dns(SPIFFE)), UNDECIDED),
     "longer-uri": (peer(CLIENTS, uri(SPIFFE + "/x")), UNDECIDED),
     "other-authority": (peer(STRANGERS, dns(PEER)), REFUSED),
     "the-servers-authority": (peer(OURS, dns(PEER)), REFUSED),
