@@ -48,17 +48,22 @@ async def initialize(settings: Settings, *, as_json: bool) -> None:
 
 async def _first_key(settings: Settings, store: SqlStore, pepper_set: PepperSet) -> tuple[Secret, Changed[Key]]:
     first = Initialize(store, admin_api(), mint(pepper_set), DatabaseClock())
-    secret = read_private_key(settings.admin_key_file)
-    if secret is None:
+    file = settings.admin_key_file
+    found = read_private_key(file)
+    secret = found or first.draw()
+    if found is None:
         # The file comes first: a key whose text is lost would lock everybody out.
-        secret = first.draw()
-        write_private(settings.admin_key_file, secret)
-    elif not first.is_key(secret):
-        raise StartupError(f"{settings.admin_key_file}: is no administrator key; move it away and run init again")
+        write_private(file, secret)
+    elif not first.is_key(found):
+        raise StartupError(f"{file}: is no administrator key; move it away and run init again")
     try:
         return secret, await first(secret)
     except AlreadyExistsError:
-        raise StartupError("another init has made the key at the same moment; it is in admin.key") from None
+        if await first.is_stored(secret):
+            raise StartupError("another init has made the key at the same moment; it is in admin.key") from None
+    if found is None:
+        file.unlink()
+    raise StartupError("another init has made the first key at the same moment, with another AUTHSVC_HOME")
 
 
 async def recover(file: Path | None, reason: str, *, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from authsvc.domain.administration import OPERATORS, Actor, Changed, Key
 from authsvc.domain.api import Api
 from authsvc.domain.errors import AlreadyExistsError, NotFoundError
@@ -12,6 +14,8 @@ from authsvc.ports import Clock, NewKey, NewOrganization, Registry
 from authsvc.usecases.create_key import Mint
 
 ACTOR = Actor(key_id="init", organization_id="", address="", request_id="")
+# Of two that find no key at the same moment, the store refuses the second one as a retry of another request.
+_ONCE = replace(ACTOR, request_id="first-key", body=b"the first administrator key".ljust(32))
 KEY_NAME = "first administrator"
 RECOVERED_KEY_NAME = "recovered administrator"
 RECOVER = "admin.recover"  # in the audit trail, in place of the creation of a key
@@ -38,8 +42,20 @@ class Initialize:
         return self._mint.draw(self._api, self._key_class())
 
     async def __call__(self, secret: Secret) -> Changed[Key]:
-        """Store the key with this text; one ordinary operator key with every scope, named one by one."""
-        return await self._registry.create_key(await self._record(secret, KEY_NAME), ACTOR)
+        """
+        Store the key with this text; one ordinary operator key with every scope, named one by one.
+
+        Raises `AlreadyExistsError` when one was stored meanwhile, with this text or another.
+        """
+        return await self._registry.create_key(await self._record(secret, KEY_NAME), _ONCE)
+
+    async def is_stored(self, secret: Secret) -> bool:
+        """Whether there is a key with this text."""
+        try:
+            await self._registry.find_key([pepper.digest(secret.reveal()) for pepper in self._mint.peppers.all])
+        except NotFoundError:
+            return False
+        return True
 
     async def recover(self, secret: Secret, reason: str) -> Changed[Key]:
         """Store another key like it, in place of a lost one; the trail tells that, and why."""

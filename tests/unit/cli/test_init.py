@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import stat
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from authsvc.cli import initialize
+from authsvc.config import admin_api
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
 from tests.unit.cli.conftest import Command
@@ -170,22 +172,49 @@ def test_a_home_that_cannot_be_made_is_told(command: Command, home: Path, monkey
     assert command("init").status == 2
 
 
-def test_two_at_the_same_moment_make_one_key(
-    command: Command, home: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The slower one says so."""
+async def none(*_: object) -> bool:
+    """Find no key, as who looks before the other has made it."""
+    return False
+
+
+def test_two_at_the_same_moment_make_one_key(command: Command, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one says so, and keeps the text that both have."""
     command("init")
-
-    async def none(*_: object) -> bool:
-        return False
-
     monkeypatch.setattr(initialize.first_start, "has_keys", none)
 
     ran = command("init")
 
     assert ran.status == 2
-    assert "at the same moment" in ran.err
+    assert "it is in admin.key" in ran.err
     assert len(rows(home, "SELECT * FROM keys")) == 1
+    assert (home / "admin.key").exists()
+
+
+@pytest.mark.parametrize("interrupted", [False, True], ids=["begun-anew", "interrupted-before"])
+def test_two_homes_at_the_same_moment_make_one_key(
+    command: Command, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, *, interrupted: bool
+) -> None:
+    """The slower one has a text of its own, which is no key: it removes the file that it has just written."""
+    monkeypatch.setenv("AUTHSVC_DATABASE_URL", database_url)
+    command("init")
+    other = home.with_name("other")
+    other.mkdir(mode=0o700)
+    (other / "peppers.yaml").write_bytes((home / "peppers.yaml").read_bytes())
+    (other / "peppers.yaml").chmod(0o600)
+    monkeypatch.setenv("AUTHSVC_HOME", str(other))
+    monkeypatch.setattr(initialize.first_start, "has_keys", none)
+    if interrupted:
+        table = admin_api().keys
+        another = table.generate(table.classes[0], secrets.choice)
+        (other / "admin.key").write_text(another)
+        (other / "admin.key").chmod(0o600)
+
+    ran = command("init")
+
+    assert ran.status == 2
+    assert "with another AUTHSVC_HOME" in ran.err
+    assert len(run_sql(database_url, "SELECT id FROM keys")) == 1
+    assert (other / "admin.key").exists() == interrupted
 
 
 def test_another_database_needs_its_schema_first(
