@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authsvc.cli.options import AsJson, Yes
+from authsvc.cli.options import AsJson, Yes, chosen
 
 if TYPE_CHECKING:
     from authsvc_client.v1.audit_service_pb2 import AuditEvent, ListAuditEventsRequest
@@ -25,14 +25,12 @@ End = Annotated[str | None, typer.Option("--until", help="Before this, likewise.
 @app.command("list")
 def list_(  # noqa: PLR0913 - one parameter a flag
     *,
-    organization: Annotated[str, typer.Option("--org", help="Done to this organization or its keys; id or name.")] = "",
-    actor: Annotated[str, typer.Option("--actor", help="Done with the key with this id.")] = "",
-    actor_organization: Annotated[
-        str, typer.Option("--actor-org", help="Done with a key of this organization; id or name.")
-    ] = "",
-    action: Annotated[str, typer.Option("--action", help="This was done, such as key.create.")] = "",
-    target: Annotated[str, typer.Option("--target", help="Done to what has this id.")] = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="Under this request id.")] = "",
+    organization: Annotated[str, chosen("--org", "Done to this organization or its keys; id or name.")] = "",
+    actor: Annotated[str, chosen("--actor", "Done with the key with this id.")] = "",
+    actor_organization: Annotated[str, chosen("--actor-org", "Done with a key of this organization; id or name.")] = "",
+    action: Annotated[str, chosen("--action", "This was done, such as key.create.")] = "",
+    target: Annotated[str, chosen("--target", "Done to what has this id.")] = "",
+    request_id: Annotated[str, chosen("--request-id", "Under this request id.")] = "",
     refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
     since: Since = None,
     start: Start = None,

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authsvc.cli.options import chosen
+
 if TYPE_CHECKING:
     from authsvc_client.v1.key_service_pb2 import KeyFilter
 
     from authsvc.cli.client import Client
 
-Api = Annotated[str, typer.Option("--api", help="Of this API only.")]
-Organization = Annotated[str, typer.Option("--org", help="Of this organization only; id or name.")]
-Kind = Annotated[str, typer.Option("--kind", help="Of this kind only.")]
-Environment = Annotated[str, typer.Option("--environment", help="Of this environment only.")]
+Api = Annotated[str, chosen("--api", "Of this API only.")]
+Organization = Annotated[str, chosen("--org", "Of this organization only; id or name.")]
+Kind = Annotated[str, chosen("--kind", "Of this kind only.")]
+Environment = Annotated[str, chosen("--environment", "Of this environment only.")]
 Status = Annotated[
     list[str] | None, typer.Option("--status", help="Of this status, such as active or revoked; repeat it.")
 ]
-NamePrefix = Annotated[str, typer.Option("--name-prefix", help="Whose name begins like this.")]
+NamePrefix = Annotated[str, chosen("--name-prefix", "Whose name begins like this.")]
 OlderThan = Annotated[str | None, typer.Option("--older-than", help="Created longer ago, such as 365d.")]
 ExpiresWithin = Annotated[
     str | None, typer.Option("--expires-within", help="That end within this time, or have, such as 30d.")

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from authsvc.cli.errors import USAGE, CommandError
+
+
+def chosen(flag: str, text: str) -> Any:  # noqa: ANN401 - what Typer calls it
+    """Return an option that selects by a text. An empty one, as of a script's unset variable, would select all."""
+
+    def check(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+        source = context.get_parameter_source(parameter.name or "")
+        if not value and source is not None and source.name == "COMMANDLINE":
+            raise CommandError(f"{flag}: is empty; leave it out to select by other things", USAGE)
+        return value
+
+    return typer.Option(flag, help=text, callback=check)
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the response as protobuf JSON.")]
 Networks = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from authsvc.cli.options import AsJson
+from authsvc.cli.options import AsJson, chosen
 
 app = typer.Typer(no_args_is_help=True, help="How often keys were used.", rich_markup_mode=None)
 
@@ -27,12 +27,12 @@ def show(  # noqa: PLR0913 - one parameter a flag
         typer.Option("--by", help="Tell apart by key, org, api, route, verdict or reason; repeat it."),
     ] = None,
     bucket: Annotated[str, typer.Option("--bucket", help="A row for each minute, hour or day.")] = "",
-    api: Annotated[str, typer.Option("--api", help="Of this API only.")] = "",
-    organization: Annotated[str, typer.Option("--org", help="Of this organization only; id or name.")] = "",
-    key_id: Annotated[str, typer.Option("--key", help="Of the key with this id only.")] = "",
-    route: Annotated[str, typer.Option("--route", help='Of this route only, such as "GET /v1/orders".')] = "",
-    verdict: Annotated[str, typer.Option("--verdict", help="Only what was answered allow, or deny.")] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Only refusals for this reason.")] = "",
+    api: Annotated[str, chosen("--api", "Of this API only.")] = "",
+    organization: Annotated[str, chosen("--org", "Of this organization only; id or name.")] = "",
+    key_id: Annotated[str, chosen("--key", "Of the key with this id only.")] = "",
+    route: Annotated[str, chosen("--route", 'Of this route only, such as "GET /v1/orders".')] = "",
+    verdict: Annotated[str, chosen("--verdict", "Only what was answered allow, or deny.")] = "",
+    reason: Annotated[str, chosen("--reason", "Only refusals for this reason.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """

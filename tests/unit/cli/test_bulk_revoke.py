@@ -119,3 +119,13 @@ def test_mistakes_change_nothing(
 
     assert (ran.status, ran.out, text in ran.err) == (status, "", True)
     assert listed(command, "--status", "active") == ids
+
+
+@pytest.mark.parametrize("flag", ["--org", "--api", "--kind", "--environment", "--name-prefix"])
+def test_an_empty_text_selects_nothing(command: Command, ids: list[str], flag: str) -> None:
+    """As of a script's variable that is not set; beside another filter it would mean every organization's keys."""
+    ran = command("key", "bulk-revoke", flag, "", "--unused", *REVIEW, "--yes")
+
+    assert ran.status == 2
+    assert f"{flag}: is empty" in ran.err
+    assert listed(command, "--status", "active") == ids

@@ -175,8 +175,9 @@ class KeyServiceServicer:
 
     def ImportKeys(self, request_iterator, context):
         """Takes over keys of another system, as digests or as text. Scope `keys:import`, operators only. The first message
-        is the header, the others are batches; each batch is written in one transaction, and one call at a time imports a
-        source. Records are told apart by (source, external_id), so a broken import is simply run again.
+        is the header, the others are batches; each batch is written in one transaction. Records are told apart by
+        (source, external_id), so a broken import is simply run again. An instance runs one import of a source at a time;
+        over several, one batch is written at a time.
         INVALID_ARGUMENT: also a header missing, repeated or late; ABORTED: another import of the source is running; for
         other errors see the service.
         """

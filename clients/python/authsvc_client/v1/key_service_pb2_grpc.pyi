@@ -80,8 +80,9 @@ class KeyServiceStub:
     """
     ImportKeys: _grpc.StreamUnaryMultiCallable[_key_service_pb2.ImportKeysRequest, _key_service_pb2.ImportKeysResponse]
     """Takes over keys of another system, as digests or as text. Scope `keys:import`, operators only. The first message
-    is the header, the others are batches; each batch is written in one transaction, and one call at a time imports a
-    source. Records are told apart by (source, external_id), so a broken import is simply run again.
+    is the header, the others are batches; each batch is written in one transaction. Records are told apart by
+    (source, external_id), so a broken import is simply run again. An instance runs one import of a source at a time;
+    over several, one batch is written at a time.
     INVALID_ARGUMENT: also a header missing, repeated or late; ABORTED: another import of the source is running; for
     other errors see the service.
     """
@@ -138,8 +139,9 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """
     ImportKeys: _aio.StreamUnaryMultiCallable[_key_service_pb2.ImportKeysRequest, _key_service_pb2.ImportKeysResponse]  # type: ignore[assignment]
     """Takes over keys of another system, as digests or as text. Scope `keys:import`, operators only. The first message
-    is the header, the others are batches; each batch is written in one transaction, and one call at a time imports a
-    source. Records are told apart by (source, external_id), so a broken import is simply run again.
+    is the header, the others are batches; each batch is written in one transaction. Records are told apart by
+    (source, external_id), so a broken import is simply run again. An instance runs one import of a source at a time;
+    over several, one batch is written at a time.
     INVALID_ARGUMENT: also a header missing, repeated or late; ABORTED: another import of the source is running; for
     other errors see the service.
     """
@@ -238,8 +240,9 @@ class KeyServiceServicer:
         context: _ServicerContext,
     ) -> _typing.Union[_key_service_pb2.ImportKeysResponse, _abc.Awaitable[_key_service_pb2.ImportKeysResponse]]:
         """Takes over keys of another system, as digests or as text. Scope `keys:import`, operators only. The first message
-        is the header, the others are batches; each batch is written in one transaction, and one call at a time imports a
-        source. Records are told apart by (source, external_id), so a broken import is simply run again.
+        is the header, the others are batches; each batch is written in one transaction. Records are told apart by
+        (source, external_id), so a broken import is simply run again. An instance runs one import of a source at a time;
+        over several, one batch is written at a time.
         INVALID_ARGUMENT: also a header missing, repeated or late; ABORTED: another import of the source is running; for
         other errors see the service.
         """
