@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, case, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.hashing import Digest, Pepper
@@ -20,16 +20,20 @@ from authsvc.stores.faults import is_taken
 from authsvc.stores.tables import keys, pepper_checks
 
 WRAP_BATCH = 500  # keys
+_OF_TEXT = "hmac"  # the algorithm of a key whose text was seen
 
 _LIVE: tuple[ColumnElement[bool], ...] = (keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
 
 
 async def replace_form(database: Database, key_id: str, old: Digest, new: StoredForm) -> bool:
-    """Replace the form of one key, if it is still stored under the old digest."""
+    """Replace the form of one key, if it is still stored under the old digest; one that it came with is remembered."""
+    came_as = case(
+        (keys.c.import_source.is_not(None) & (keys.c.algorithm != _OF_TEXT), keys.c.digest), else_=keys.c.former_digest
+    )
     effect = (
         update(keys)
         .where(keys.c.id == key_id, keys.c.digest == old)
-        .values(digest=new.digest, pepper_id=new.pepper_id, algorithm=new.algorithm)
+        .values(digest=new.digest, pepper_id=new.pepper_id, algorithm=new.algorithm, former_digest=came_as)
     )
     try:
         async with database.transaction() as connection:
@@ -61,7 +65,13 @@ def layers(pepper_id: str) -> tuple[str, ...]:
 
 
 async def wrap_all(database: Database, pepper_id: str, outer: Pepper) -> int:
-    """Wrap every key of a pepper, live or not, in the outer one, in batches; return how many there were."""
+    """
+    Wrap every key of a pepper, live or not, in the outer one, in batches; return how many there were.
+
+    What is remembered of former digests, of which nobody knows the pepper, is forgotten.
+    """
+    while await forget_some(database, WRAP_BATCH):
+        pass
     known = [row["pepper_id"] for row in await database.rows(select(pepper_checks.c.pepper_id))]
     inner = [id_ for id_ in known if layers(id_)[0] == pepper_id]
     total = 0
@@ -83,6 +93,14 @@ async def wrap_some(database: Database, inner: Sequence[str], outer: Pepper, mos
         if found:
             await connection.execute(effect, [_wrapped(row, outer) for row in found])
     return len(found)
+
+
+async def forget_some(database: Database, most: int) -> int:
+    """Forget up to so many former digests; return how many there were."""
+    some = select(keys.c.id).where(keys.c.former_digest.is_not(None)).limit(most)
+    async with database.transaction() as connection:
+        done = await connection.execute(update(keys).where(keys.c.id.in_(some)).values(former_digest=None))
+        return done.rowcount
 
 
 def _wrapped(row: RowMapping, outer: Pepper) -> dict[str, Any]:

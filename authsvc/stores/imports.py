@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Executable, any_, func, insert, select
+from sqlalchemy import ColumnElement, Executable, any_, func, insert, select, union_all
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,6 +36,7 @@ OPERATORS_ONLY = f"organization_id: {OPERATORS} holds no keys of other APIs"
 TAKEN = "digest: this key exists already, under another id or source"
 
 _LOCK = 0x696D70  # any number, the same for all: tells these locks from others
+_FORMS = (keys.c.digest, keys.c.former_digest)
 _NEGATIVES = Target(kind="negatives", key_id=None, organization_id=None)
 
 Execute = Callable[[Executable], Awaitable[Sequence[Any]]]
@@ -110,7 +111,12 @@ async def _causes(database: Database, execute: Execute, batch: ImportBatch) -> S
         keys.c.import_source == batch.source, _among(database, keys.c.external_id, ids)
     )
     present = {row["external_id"] for row in await execute(known)}
-    found = await execute(select(keys.c.digest).where(_digests_among(database, digests)))
+    # Under which a key is stored, or was until its text was seen.
+    found = await execute(
+        union_all(
+            *(select(column.label("digest")).where(_digests_among(database, column, digests)) for column in _FORMS)
+        )
+    )
     taken = {bytes(row["digest"]) for row in found}
     found = await execute(
         select(organizations.c.id, organizations.c.name, organizations.c.status).where(
@@ -143,11 +149,11 @@ def _among(database: Database, column: ColumnElement[Any], texts: Collection[str
     return column == any_(func.string_to_array(" ".join(texts), " "))
 
 
-def _digests_among(database: Database, digests: Sequence[bytes]) -> ColumnElement[bool]:
+def _digests_among(database: Database, column: ColumnElement[bytes], digests: Sequence[bytes]) -> ColumnElement[bool]:
     if not database.postgresql:
-        return keys.c.digest.in_(digests)
+        return column.in_(digests)
     listed = func.unnest(func.string_to_array(" ".join(digest.hex() for digest in digests), " "))
-    return keys.c.digest == any_(func.array(select(func.decode(listed, "hex")).scalar_subquery()))
+    return column == any_(func.array(select(func.decode(listed, "hex")).scalar_subquery()))
 
 
 def _event(batch: ImportBatch, count: int) -> Event:

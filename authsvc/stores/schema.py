@@ -17,7 +17,7 @@ from authsvc.domain.errors import StartupError
 from authsvc.stores.database import Database
 from authsvc.stores.tables import schema_info
 
-SCHEMA_REVISION = "0003"  # the oldest schema this code works with; revisions sort as text
+SCHEMA_REVISION = "0004"  # the oldest schema this code works with; revisions sort as text
 CODE_REVISION = 1  # raised when a schema must shut out code that is older
 
 _VERSIONS = table("alembic_version", column("version_num"))  # Alembic's

@@ -145,7 +145,12 @@ keys = Table(
     *json_checks("limits", "array"),
     *json_checks("metadata", "object"),
     Column("assurance", Text),  # of an imported digest; NULL: the text was seen, or made here
+    # Under which an imported digest was stored before its text was seen: it must be known when it is imported again.
+    Column("former_digest", LargeBinary),
 )
+
+_FORMER = keys.c.former_digest.is_not(None)
+Index("ix_keys_former_digest", keys.c.former_digest, postgresql_where=_FORMER, sqlite_where=_FORMER)
 
 # A page of a list starts at a key id within one of these, so it costs the same on its first and on
 # its thousandth page, however many keys there are and were.

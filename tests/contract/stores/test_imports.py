@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,6 +147,43 @@ async def test_a_form_is_replaced_once(owned: SqlStore) -> None:
 
     old, new = await owned.load([digest(1)]), await owned.load([newest(1).digest, digest(1)])
     assert (True, False, None, newest(1)) == (first, second, old.record, new.form)
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["not-used-yet", "used"])
+async def test_a_digest_that_was_imported_is_not_imported_again(owned: SqlStore, *, used: bool) -> None:
+    """Under another source or for another organization: not after its key has got its newest form either."""
+    await owned.create_organization(new_organization(2, name="other"), ACTOR)
+    await owned.import_keys(batch_of(import_of(1)), ACTOR)
+    if used:
+        assert await owned.replace_form(key_id(1), digest(1), newest(1))
+        another = StoredForm(digest=digest(2_000_000), pepper_id="p3", algorithm="hmac")
+        assert await owned.replace_form(key_id(1), newest(1).digest, another)
+    again = replace(import_of(1, organization_id=organization_id(2)), id=key_id(2), external_id="another")
+    batch = replace(batch_of(again), source="elsewhere")
+
+    examined, done = await owned.examine_import(batch), await owned.import_keys(batch, ACTOR)
+
+    assert [TAKEN] == list(examined) == list(done.causes)
+
+
+async def test_a_key_made_here_has_no_former_digest(owned: SqlStore, database_url: str) -> None:
+    """What is replaced when a pepper is replaced is no digest that anybody could import."""
+    await owned.create_key(new_key(1), ACTOR)
+    await owned.replace_form(key_id(1), digest(1), newest(1))
+
+    assert [(None,)] == run_sql(database_url, "SELECT former_digest FROM keys")
+
+
+async def test_former_digests_are_forgotten_when_a_pepper_is_wrapped(owned: SqlStore, database_url: str) -> None:
+    """Whoever has the pepper that leaked could try texts against them."""
+    for number in range(1, 6):
+        await owned.import_keys(batch_of(import_of(number)), ACTOR)
+        await owned.replace_form(key_id(number), digest(number), newest(number))
+
+    forgotten = [await owned.database.run(forms.forget_some(owned.database, 3)) for _ in range(3)]
+
+    assert [3, 2, 0] == forgotten
+    assert {(None,)} == set(run_sql(database_url, "SELECT former_digest FROM keys"))
 
 
 async def test_a_form_that_is_taken_stays_as_it_is(owned: SqlStore) -> None:
