@@ -24,6 +24,7 @@ from authsvc.domain.errors import StartupError
 from authsvc.domain.hashing import PepperSet
 from authsvc.domain.keys import KeyRecord, Revision
 from authsvc.heartbeat import Heartbeat
+from authsvc.housekeeping import Housekeeping
 from authsvc.limits import LocalLimiter
 from authsvc.listeners import options, sockets, standard
 from authsvc.listeners.fast import FastListener
@@ -89,6 +90,7 @@ class Parts:
     refusals: Refusals
     audit: AuditCounters
     rehash: RehashingStore
+    housekeeping: Housekeeping
 
     def stale(self) -> bool:
         """Whether the database has been silent for long enough to say so."""
@@ -122,6 +124,7 @@ async def serve(config: Config, settings: Settings, started: Callable[[Running],
         await stack.enter_async_context(parts.flusher.running())
         await stack.enter_async_context(parts.refusals.running())
         await stack.enter_async_context(parts.rehash.running())
+        await stack.enter_async_context(parts.housekeeping.running())
         data = _data_plane(config, settings, parts, health, exported, claims)
         admin, admin_address = _admin_server(config, settings, parts, exported)
         stop = asyncio.Event()
@@ -194,6 +197,7 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         refusals=Refusals(store, clock.monotonic, audit),
         audit=audit,
         rehash=rehash,
+        housekeeping=Housekeeping(store, clock),
     )
 
 

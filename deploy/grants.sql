@@ -4,10 +4,11 @@
 -- The service: no DDL, and the audit trail is append-only for it.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM authsvc;
 GRANT SELECT ON alembic_version, schema_info TO authsvc;
-GRANT SELECT, INSERT ON audit_events, audit_keys, auth_change, pepper_checks TO authsvc;
+GRANT SELECT, INSERT ON audit_events, audit_keys, pepper_checks TO authsvc;
 GRANT SELECT, UPDATE ON change_head TO authsvc;
-GRANT SELECT, INSERT, UPDATE ON idempotency, key_uses, keys, organizations TO authsvc;
-GRANT SELECT, INSERT, UPDATE, DELETE ON usage_days, usage_flushes, usage_hours, usage_minutes TO authsvc;
+GRANT SELECT, INSERT, UPDATE ON key_uses, keys, organizations TO authsvc;
+GRANT SELECT, INSERT, DELETE ON auth_change TO authsvc;
+GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency, usage_days, usage_flushes, usage_hours, usage_minutes TO authsvc;
 
 -- `authsvc audit prune`, which removes events that were kept long enough, and tells so in the trail.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM authsvc_maintenance;

@@ -28,7 +28,11 @@ class UsageStore(Protocol):
     async def query_usage(self, query: UsageQuery, limit: int, after: str | None) -> Page[UsageSum]:
         """Return sums in their order, those behind the position `after`."""
 
-    async def prune_usage(self, now: Micros, most: int) -> int:
+
+class ExpiringStore(Protocol):
+    """What is kept for a time only. Every failure is an `UnavailableError`."""
+
+    async def remove_expired(self, now: Micros, most: int) -> int:
         """Remove up to so many of each kind of row that were kept long enough; return how many of one kind at most."""
 
 

@@ -28,7 +28,20 @@ from authsvc.ports import (
     Refusal,
     StoredForm,
 )
-from authsvc.stores import audit, bulk, changes, forms, imports, mutations, peppers, queries, revocations, rows, usage
+from authsvc.stores import (
+    audit,
+    bulk,
+    changes,
+    expired,
+    forms,
+    imports,
+    mutations,
+    peppers,
+    queries,
+    revocations,
+    rows,
+    usage,
+)
 from authsvc.stores.database import Database, system_micros
 from authsvc.stores.engine import open_engine
 from authsvc.stores.mutations import NO_KEY, NO_ORGANIZATION, one
@@ -248,9 +261,9 @@ class SqlStore:
         """Return sums in the order of their time and dimensions, those behind the position `after`."""
         return await self.database.run(usage.query(self.database, query, limit, after))
 
-    async def prune_usage(self, now: Micros, most: int) -> int:
+    async def remove_expired(self, now: Micros, most: int) -> int:
         """Remove up to so many rows of each kind that were kept long enough; return how many of one kind at most."""
-        return await self.database.run(usage.prune(self.database, now, most))
+        return await self.database.run(expired.remove(self.database, now, most))
 
     async def _loaded(self, digests: Sequence[Digest]) -> Loaded:
         found = await self.database.rows(self._load, {"digests": list(digests)})

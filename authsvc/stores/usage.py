@@ -13,7 +13,6 @@ from sqlalchemy import (
     Select,
     Table,
     case,
-    delete,
     func,
     literal,
     select,
@@ -24,11 +23,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from authsvc.domain.administration import Page
-from authsvc.domain.keys import Micros
 from authsvc.domain.usage import (
     ALLOW,
-    DAY,
-    KEPT,
     MICROS,
     Batch,
     Dimension,
@@ -45,7 +41,6 @@ from authsvc.stores.given import given
 from authsvc.stores.tables import key_uses, keys, usage_days, usage_flushes, usage_hours, usage_minutes
 
 TABLES: Mapping[Width, Table] = {Width.MINUTE: usage_minutes, Width.HOUR: usage_hours, Width.DAY: usage_days}
-FLUSHES_KEPT = 7 * DAY  # a batch is not tried again after a week without its database
 
 DENY = "deny"  # beside ALLOW the other verdict
 
@@ -66,22 +61,6 @@ async def write(database: Database, batch: Batch) -> None:
                 await connection.execute(_add(database, table, counts))
         if batch.uses:
             await connection.execute(_use(database, batch.uses))
-
-
-async def prune(database: Database, now: Micros, most: int) -> int:
-    """Remove up to `most` rows of each table that are past their time; return how many of one table at most."""
-    removed = 0
-    for table, instant, kept in (
-        *((table, table.c.start, KEPT[width]) for width, table in TABLES.items()),
-        (usage_flushes, usage_flushes.c.at, FLUSHES_KEPT),
-    ):
-        own = tuple(table.primary_key.columns)
-        # Rows that another instance is removing are its own.
-        past = select(*own).where(instant < now - kept).order_by(instant).limit(most).with_for_update(skip_locked=True)
-        async with database.transaction() as connection:
-            done = await connection.execute(delete(table).where(tuple_(*own).in_(past)))
-        removed = max(removed, done.rowcount)
-    return removed
 
 
 async def query(database: Database, asked: UsageQuery, limit: int, after: str | None) -> Page[UsageSum]:

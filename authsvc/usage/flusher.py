@@ -25,9 +25,6 @@ AGAIN = 0.1  # between attempts then
 
 BATCH = 500  # counters, and as many last uses: more would hold up the loop and the database
 
-PRUNE_EVERY = 600.0  # seconds
-PRUNE_BATCH = 1000  # rows
-
 
 class Flusher:
     """
@@ -65,13 +62,12 @@ class Flusher:
 
         self._recorder.on_full = on_full
         self._recorder.collect()  # by now the clock is the database's, where that answers
-        tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._prune())]
+        task = asyncio.create_task(self._run())
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
             await self.finish()
 
     async def flush(self) -> bool:
@@ -106,13 +102,6 @@ class Flusher:
             stored = await self.flush()
             self._due = self._clock.monotonic() + (EVERY if stored else RETRY)
 
-    async def prune(self) -> None:
-        """Remove what was kept long enough, in batches."""
-        while True:
-            if await self._store.prune_usage(self._clock.now(), PRUNE_BATCH) < PRUNE_BATCH:
-                return
-            await asyncio.sleep(AGAIN)
-
     def _next(self) -> Batch | None:
         counts, uses = self._recorder.take(BATCH)
         if not counts and not uses:
@@ -128,11 +117,6 @@ class Flusher:
                     await self._full.wait()
             self._full.clear()
             await _survived(self.tick())
-
-    async def _prune(self) -> None:
-        while True:
-            await _survived(self.prune())
-            await asyncio.sleep(PRUNE_EVERY)
 
 
 async def _survived(work: Awaitable[None]) -> None:

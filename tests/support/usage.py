@@ -11,7 +11,6 @@ from authsvc.domain.administration import Page
 from authsvc.domain.api import Api
 from authsvc.domain.decision import Bearer, bearer_of
 from authsvc.domain.errors import UnavailableError
-from authsvc.domain.keys import Micros
 from authsvc.domain.usage import Batch, Tally, UsageQuery, UsageSum, Use
 from tests.support.builders import NOW, REVISION, api, record
 from tests.support.stored import key_id, organization_id
@@ -82,7 +81,6 @@ class FakeUsageStore:
     counts: dict[Tally, int] = field(default_factory=dict)
     uses: dict[str, Use] = field(default_factory=dict)
     writes: int = 0
-    pruned: list[Micros] = field(default_factory=list)
     fail: bool = False
     forget: bool = False
 
@@ -102,8 +100,3 @@ class FakeUsageStore:
     async def query_usage(self, query: UsageQuery, limit: int, after: str | None) -> Page[UsageSum]:
         """Nothing here asks."""
         raise NotImplementedError
-
-    async def prune_usage(self, now: Micros, most: int) -> int:
-        """Note when."""
-        self.pruned.append(now)
-        return 0

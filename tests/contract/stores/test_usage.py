@@ -15,10 +15,9 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from authsvc.domain.errors import UnavailableError
-from authsvc.domain.usage import DAY, HOUR, KEPT, MINUTE, Dimension, Tally, UsageQuery, UsageSum, Width, floor
+from authsvc.domain.usage import DAY, HOUR, MINUTE, Dimension, Tally, UsageQuery, UsageSum, Width, floor
 from authsvc.ports import KeyFilter
 from authsvc.stores.sql import SqlStore
-from authsvc.stores.usage import FLUSHES_KEPT
 from authsvc.telemetry import UsageCounters
 from authsvc.usage.flusher import Flusher
 from authsvc.usage.recorder import Recorder
@@ -239,40 +238,13 @@ async def test_usage_takes_no_position(store: SqlStore, postgres_url: str) -> No
             holder.execute("UPDATE change_head SET seq = seq")
             holder.execute("SELECT * FROM keys FOR NO KEY UPDATE")  # what a change of a key takes
             await own.write_usage(batch(uses={key_id(1): use()}))
-            await own.prune_usage(NOW, 10)
+            await own.remove_expired(NOW, 10)
             counted = await total(own)
             holder.rollback()
 
         assert (counted, before) == (1, (await own.head()).revision)
     finally:
         await own.close()
-
-
-async def test_rows_are_removed_after_their_time(store: SqlStore, second: SqlStore) -> None:
-    """Each width by its own; a row is kept for the whole of its time; two instances may do it at once."""
-    for age in (0, *KEPT.values()):
-        for start in (NOW - age, NOW - age - DAY):
-            await store.write_usage(batch({tally(start=floor(start, MINUTE)): 1}))
-    await asyncio.gather(store.prune_usage(NOW, 100), second.prune_usage(NOW, 100))
-
-    for width in Width:
-        starts = [each.start for each in await sums(store, width=width, whole=False)]
-        assert starts
-        assert min(starts) >= NOW - KEPT[width] - 1
-    assert await store.prune_usage(NOW, 100) == 0
-
-
-async def test_rows_are_removed_in_batches(store: SqlStore, database_url: str) -> None:
-    """No more of a table at once than is asked for; ids of batches go too, in the end."""
-    old = NOW - KEPT[Width.DAY] - DAY
-    for number in range(5):
-        await store.write_usage(batch({tally(start=old - number * DAY): 1}))
-    past = NOW + 100 * 365 * DAY
-    removed = [await store.prune_usage(past, 2) for _ in range(4)]
-
-    assert removed == [2, 2, 1, 0]
-    assert run_sql(database_url, "SELECT count(*) FROM usage_flushes") == [(0,)]
-    assert FLUSHES_KEPT > KEPT[Width.MINUTE]
 
 
 @pytest_asyncio.fixture

@@ -157,24 +157,18 @@ async def test_a_fault_nobody_expected_is_not_the_last_flush(
     """It is told by its kind alone, and flushing goes on."""
     asked = asyncio.Event()
 
-    async def broken(*_: object) -> int:
+    async def broken(*_: object) -> bool:
         asked.set()
+        monkeypatch.undo()
         raise RuntimeError("a password")
 
-    monkeypatch.setattr(world.store, "prune_usage", broken)
+    monkeypatch.setattr(world.flusher, "tick", broken)
     async with world.flusher.running():
         await asyncio.wait_for(asked.wait(), 5)
         world.allow()
 
     assert [record.getMessage() for record in caplog.records] == ["usage cannot be kept: RuntimeError"]
     assert world.store.counts == {tally(): 1}
-
-
-async def test_old_rows_are_removed_by_the_databases_clock(world: World) -> None:
-    """By its time, not by the machine's."""
-    await world.flusher.prune()
-
-    assert world.store.pruned == [NOW]
 
 
 async def test_a_full_recorder_wakes_the_flusher(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
