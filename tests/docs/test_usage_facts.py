@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from authsvc import housekeeping
 from authsvc.domain.usage import AGENTS, DAY, HOUR, KEPT, LONGEST, MAX_ROUTE, Width
 from authsvc.usage import flusher, recorder, spikes
 from tests.docs.markdown import ROOT, code, table
@@ -47,7 +48,7 @@ def test_what_is_told_follows_from_the_code() -> None:
     """Five seconds are more than a flush, a tick and a moment; nine tenths remain of a minute; ten minutes pass."""
     assert flusher.EVERY + flusher.TICK < 5
     assert 1 - spikes.WEIGHT == pytest.approx(0.9)
-    assert flusher.PRUNE_EVERY == 600
+    assert housekeeping.EVERY == 600
 
 
 def test_the_classes_of_clients_are_told() -> None:
