@@ -7,7 +7,7 @@ GRANT SELECT ON alembic_version, schema_info TO authsvc;
 GRANT SELECT, INSERT ON audit_events, audit_keys, pepper_checks TO authsvc;
 GRANT SELECT, UPDATE ON change_head TO authsvc;
 GRANT SELECT, INSERT, UPDATE ON key_uses, keys, organizations TO authsvc;
-GRANT SELECT, INSERT, DELETE ON auth_change TO authsvc;
+GRANT SELECT, INSERT, DELETE ON auth_change, former_digests TO authsvc;
 GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency, usage_days, usage_flushes, usage_hours, usage_minutes TO authsvc;
 
 -- `authsvc audit prune`, which removes events that were kept long enough, and tells so in the trail.

@@ -29,6 +29,9 @@ class CacheSettings:
     tombstones: int = 10_000
 
 
+Target = str | Digest
+
+
 @dataclass(slots=True)
 class Entry:
     """A cached key. Times are seconds of the monotonic clock."""
@@ -40,9 +43,9 @@ class Entry:
     touched: float  # when it was last moved to the young end
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """The ids of keys and organizations whose changes concern it."""
-        return targets_of(self.bearer.record, self.also)
+    def targets(self) -> tuple[Target, ...]:
+        """What is dropped with it: ids whose changes concern it, and digests under which a second record may come."""
+        return (*targets_of(self.bearer.record, self.also), *self.others)
 
 
 @dataclass(slots=True)
@@ -65,7 +68,7 @@ Answer = tuple[Bearer | None, Revision]  # what a load found, and as of when
 
 class Positives(OrderedDict[Digest, Entry]):
     """
-    The LRU, the least recently used first, with an index from key and organization ids to their digests.
+    The LRU, the least recently used first, with an index from what entries are dropped with to their digests.
 
     An `OrderedDict` itself, because `get` is then one atomic step that needs no lock, and because a
     library's cache around one takes a quarter of what a key may take.
@@ -75,11 +78,11 @@ class Positives(OrderedDict[Digest, Entry]):
         super().__init__()
         self._size = size
         # Most ids have one digest, and a set of one is large.
-        self.index: dict[str, Digest | set[Digest]] = {}
+        self.index: dict[Target, Digest | set[Digest]] = {}
         self._counters = counters
 
-    def under(self, target: str) -> tuple[Digest, ...]:
-        """Return the digests of a key, or of an organization's keys."""
+    def under(self, target: Target) -> tuple[Digest, ...]:
+        """Return the digests of the entries that have this target."""
         held = self.index.get(target, ())
         return (held,) if isinstance(held, bytes) else tuple(held)
 

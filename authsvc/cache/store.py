@@ -20,7 +20,7 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from cachetools import LRUCache
@@ -261,7 +261,9 @@ class CachedKeyStore:
                     self._absent[digest] = (now + self._settings.negative_age, as_of)
                 return
             tombs = (self._tombs.get(target, 0) for target in targets_of(bearer.record, also))
-            if as_of.seq < max(self._floor, *tombs):
+            # What may be stored under several digests may have got a second record meanwhile.
+            floor = max(self._floor, self._absent_floor if len(digests) > 1 else 0)
+            if as_of.seq < max(floor, *tombs):
                 return
             self._absent.pop(digest, None)
             self._drop(digest)
@@ -320,10 +322,17 @@ class CachedKeyStore:
                 # Changes are told in any order: an earlier one than this may be the newest.
                 self._flush(max(self._tombs.values()))
 
-    def invalidate_absent(self, revision: Revision) -> None:
-        """Forget every digest that was not found: a change has stored keys that callers may already hold."""
+    def invalidate_absent(self, revision: Revision, digests: Iterable[Digest]) -> None:
+        """
+        Forget every digest that was not found: a change has stored keys that callers may already hold.
+
+        `digests` are those under which the keys may be stored. A text that was found under another has two records now.
+        """
         with self._lock:
             self._follow(revision)
+            for digest in digests:
+                for found in self._found.under(digest):
+                    self._drop(found)
             self._absent.clear()
             self._absent_floor = max(self._absent_floor, revision.seq)
             self._detach()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -93,8 +93,12 @@ class KeyCache(Protocol):
     def invalidate(self, revision: Revision, *targets: str) -> None:
         """Forget what is known of these key and organization ids from before the revision."""
 
-    def invalidate_absent(self, revision: Revision) -> None:
-        """Forget every digest that was not found before the revision."""
+    def invalidate_absent(self, revision: Revision, digests: Iterable[Digest]) -> None:
+        """
+        Forget every digest that was not found before the revision, at which keys were stored.
+
+        `digests` are those under which they may be: a text that was found under another of its digests has two records.
+        """
 
 
 class Clock(Protocol):

@@ -10,33 +10,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, case, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.hashing import Digest, Pepper
 from authsvc.ports import StoredForm
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
-from authsvc.stores.tables import keys, pepper_checks
+from authsvc.stores.tables import former_digests, keys, pepper_checks
 
 WRAP_BATCH = 500  # keys
-_OF_TEXT = "hmac"  # the algorithm of a key whose text was seen
+_OF_TEXT = ("hmac", "hmac(hmac)")  # the algorithms of keys whose text was seen: their digest is no import's
 
 _LIVE: tuple[ColumnElement[bool], ...] = (keys.c.revoked_at.is_(None), keys.c.deleted_at.is_(None))
 
 
 async def replace_form(database: Database, key_id: str, old: Digest, new: StoredForm) -> bool:
     """Replace the form of one key, if it is still stored under the old digest; one that it came with is remembered."""
-    came_as = case(
-        (keys.c.import_source.is_not(None) & (keys.c.algorithm != _OF_TEXT), keys.c.digest), else_=keys.c.former_digest
+    found = (keys.c.id == key_id, keys.c.digest == old)
+    came_as = select(keys.c.digest, keys.c.id).where(
+        *found, keys.c.import_source.is_not(None), keys.c.algorithm.not_in(_OF_TEXT)
     )
-    effect = (
-        update(keys)
-        .where(keys.c.id == key_id, keys.c.digest == old)
-        .values(digest=new.digest, pepper_id=new.pepper_id, algorithm=new.algorithm, former_digest=came_as)
-    )
+    remembered = (postgresql if database.postgresql else sqlite).insert(former_digests)
+    effect = update(keys).where(*found)
+    effect = effect.values(digest=new.digest, pepper_id=new.pepper_id, algorithm=new.algorithm)
     try:
         async with database.transaction() as connection:
+            await connection.execute(remembered.from_select(["digest", "key_id"], came_as).on_conflict_do_nothing())
             return (await connection.execute(effect)).rowcount == 1
     except IntegrityError as error:
         # The text has a record of its own under the new digest, which is the one that counts.
@@ -97,10 +98,9 @@ async def wrap_some(database: Database, inner: Sequence[str], outer: Pepper, mos
 
 async def forget_some(database: Database, most: int) -> int:
     """Forget up to so many former digests; return how many there were."""
-    some = select(keys.c.id).where(keys.c.former_digest.is_not(None)).limit(most)
+    some = select(former_digests.c.digest).limit(most)
     async with database.transaction() as connection:
-        done = await connection.execute(update(keys).where(keys.c.id.in_(some)).values(former_digest=None))
-        return done.rowcount
+        return (await connection.execute(delete(former_digests).where(former_digests.c.digest.in_(some)))).rowcount
 
 
 def _wrapped(row: RowMapping, outer: Pepper) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Executable, any_, func, insert, select, union_all
+from sqlalchemy import ColumnElement, Executable, Table, any_, func, insert, select, union_all
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,7 +27,7 @@ from authsvc.stores.columns import timestamp
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
 from authsvc.stores.mutations import ATTEMPTS, ON_THIS_MACHINE
-from authsvc.stores.tables import keys, organizations
+from authsvc.stores.tables import former_digests, keys, organizations
 from authsvc.stores.trail import Event
 
 NO_ORGANIZATION = "organization_id: no such organization"
@@ -36,7 +36,7 @@ OPERATORS_ONLY = f"organization_id: {OPERATORS} holds no keys of other APIs"
 TAKEN = "digest: this key exists already, under another id or source"
 
 _LOCK = 0x696D70  # any number, the same for all: tells these locks from others
-_FORMS = (keys.c.digest, keys.c.former_digest)
+_FORMS = (keys.c.digest, former_digests.c.digest)
 _NEGATIVES = Target(kind="negatives", key_id=None, organization_id=None)
 
 Execute = Callable[[Executable], Awaitable[Sequence[Any]]]
@@ -82,16 +82,23 @@ async def _store(database: Database, batch: ImportBatch, actor: Actor) -> Import
         await write(connection, batch, stored, actor, now)
         change = await database.position(connection, actor)
         owners = {key.organization_id for key in stored}
-        deleted = (
-            select(func.count().label("deleted"))
-            .select_from(organizations)
-            .where(_among(database, organizations.c.id, owners))
-            .where(organizations.c.status == OrganizationStatus.DELETED.value)
+        deleted = _number_of(
+            organizations,
+            _among(database, organizations.c.id, owners),
+            organizations.c.status == OrganizationStatus.DELETED.value,
         )
-        (found,) = await change.write(deleted, (_event(batch, len(stored)),), (_NEGATIVES,))
-        if found["deleted"]:
+        # Another import's, that left the table of keys since this one looked: see `forms.replace_form`.
+        digests = [key.digest for key in stored]
+        former = _number_of(former_digests, _digests_among(database, former_digests.c.digest, digests))
+        overtaken = select((deleted + former).label("overtaken"))
+        (found,) = await change.write(overtaken, (_event(batch, len(stored)),), (_NEGATIVES,))
+        if found["overtaken"]:
             raise _OvertakenError
         return ImportedBatch(causes=causes, revision=change.revision)
+
+
+def _number_of(table: Table, *where: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).select_from(table).where(*where).scalar_subquery()
 
 
 async def _claim(database: Database, connection: AsyncConnection, source: str) -> None:

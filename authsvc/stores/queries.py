@@ -19,7 +19,7 @@ from authsvc.stores.tables import change_head, idempotency, key_uses, keys, orga
 
 # Everything but the secret-derived columns, which only a load compares.
 KEY: tuple[Column[Any], ...] = tuple(
-    column for column in keys.c if column.name not in ("digest", "pepper_id", "algorithm", "former_digest")
+    column for column in keys.c if column.name not in ("digest", "pepper_id", "algorithm")
 )
 # What a load asks for: all that policy reads, and nothing else.
 _RECORD: tuple[Column[Any], ...] = tuple(keys.c[field.name] for field in fields(KeyRecord) if field.name in keys.c)

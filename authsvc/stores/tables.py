@@ -145,12 +145,15 @@ keys = Table(
     *json_checks("limits", "array"),
     *json_checks("metadata", "object"),
     Column("assurance", Text),  # of an imported digest; NULL: the text was seen, or made here
-    # Under which an imported digest was stored before its text was seen: it must be known when it is imported again.
-    Column("former_digest", LargeBinary),
 )
 
-_FORMER = keys.c.former_digest.is_not(None)
-Index("ix_keys_former_digest", keys.c.former_digest, postgresql_where=_FORMER, sqlite_where=_FORMER)
+# Under which imported keys were stored before their texts were seen: they must be known when they are imported again.
+former_digests = Table(
+    "former_digests",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("key_id", Text, ForeignKey("keys.id"), nullable=False),
+)
 
 # A page of a list starts at a key id within one of these, so it costs the same on its first and on
 # its thousandth page, however many keys there are and were.

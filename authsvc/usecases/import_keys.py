@@ -149,7 +149,7 @@ class ImportKeys:
             return await self._store.examine_import(batch)
         stored = await self._store.import_keys(batch, actor)
         if stored.revision is not None:
-            self._keys.invalidate_absent(stored.revision)
+            self._keys.invalidate_absent(stored.revision, (digest for key in batch.keys for digest in key.digests))
             report.revision = stored.revision
         return stored.causes
 

@@ -60,6 +60,30 @@ def environ(tmp_path: Path, database_url: str) -> Mapping[str, str]:
     return made
 
 
+@pytest.mark.parametrize("used_between", [False, True], ids=["both-before-its-use", "the-second-after-its-use"])
+@pytest.mark.parametrize("ending", ["revoke", "delete"])
+def test_either_record_of_a_text_ends_it_at_once(
+    environ: Mapping[str, str], ending: str, *, used_between: bool
+) -> None:
+    """Whichever digest of it came when: the process that answered allows it no more."""
+    text = old_text(1)
+    with serving(environ) as service:
+        command = (*COMMAND, "--org", service.organization())
+        for algorithm in ("sha256", "sha512"):
+            record = line(text, algorithm, "old_") | {"external_id": algorithm}
+            assert service.cli(*command, stdin=json.dumps(record)).stdout.startswith("1 imported")
+            if used_between:
+                assert service.allows(text)
+        before = service.allows(text)
+        listed = json.loads(service.cli("key", "list", "--api", "shop", "--json").stdout)["keys"]
+        (second,) = [key["id"] for key in listed if key["external_id"] == "sha512"]
+        ended = service.cli("key", ending, second, "--reason", "leaked", *(["--yes"] if ending == "delete" else []))
+        after = service.allows(text)
+
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert (True, False) == (before, after)
+
+
 def test_a_thousand_keys_of_every_form(environ: Mapping[str, str], database_url: str) -> None:
     """A dry run, the import, and again; each key authenticates, and is in our own form soon after."""
     with serving(environ) as service:

@@ -123,7 +123,7 @@ class CacheProtocol(RuleBasedStateMachine):
         """Tell the cache of a change, in whatever order, and acknowledge it."""
         change = self.changes.pop(index % len(self.changes))
         if change.creates:
-            self.world.cache.invalidate_absent(change.position)
+            self.world.cache.invalidate_absent(change.position, ())
         else:
             self.world.cache.invalidate(change.position, *change.targets)
         self._acknowledge(change)

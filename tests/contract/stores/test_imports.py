@@ -13,10 +13,11 @@ from authsvc.domain.errors import ConflictError, FailedPreconditionError
 from authsvc.domain.hashing import Digest, Pepper
 from authsvc.domain.keys import Assurance
 from authsvc.ports import PRESENT, StoredForm
-from authsvc.stores import forms
+from authsvc.stores import forms, imports
 from authsvc.stores.imports import DELETED, NO_ORGANIZATION, TAKEN
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
+from tests.support.fakes import PEPPERS
 from tests.support.imports import batch_of, import_of
 from tests.support.stored import ACTOR, digest, key_id, new_key, new_organization, organization_id
 
@@ -166,12 +167,37 @@ async def test_a_digest_that_was_imported_is_not_imported_again(owned: SqlStore,
     assert [TAKEN] == list(examined) == list(done.causes)
 
 
+async def test_a_digest_that_is_imported_and_used_meanwhile_is_noticed(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look of another import and its rows: it is begun anew, and finds it."""
+    store = SqlStore.open(postgres_url, PEPPERS)
+    copy = imports._copy
+
+    async def slow(*arguments: Any) -> None:
+        monkeypatch.undo()
+        await store.import_keys(batch_of(import_of(1)), ACTOR)
+        await store.replace_form(key_id(1), digest(1), newest(1))
+        await copy(*arguments)
+
+    try:
+        await store.create_organization(new_organization(), ACTOR)
+        monkeypatch.setattr(imports, "_copy", slow)
+        again = replace(import_of(2), digest=digest(1), digests=(digest(1),), external_id="another")
+        done = await store.import_keys(replace(batch_of(again), source="elsewhere"), ACTOR)
+    finally:
+        await store.close()
+
+    assert [TAKEN] == list(done.causes)
+    assert [(key_id(1),)] == run_sql(postgres_url, "SELECT id FROM keys")
+
+
 async def test_a_key_made_here_has_no_former_digest(owned: SqlStore, database_url: str) -> None:
     """What is replaced when a pepper is replaced is no digest that anybody could import."""
     await owned.create_key(new_key(1), ACTOR)
     await owned.replace_form(key_id(1), digest(1), newest(1))
 
-    assert [(None,)] == run_sql(database_url, "SELECT former_digest FROM keys")
+    assert [] == run_sql(database_url, "SELECT digest FROM former_digests")
 
 
 async def test_former_digests_are_forgotten_when_a_pepper_is_wrapped(owned: SqlStore, database_url: str) -> None:
@@ -183,7 +209,7 @@ async def test_former_digests_are_forgotten_when_a_pepper_is_wrapped(owned: SqlS
     forgotten = [await owned.database.run(forms.forget_some(owned.database, 3)) for _ in range(3)]
 
     assert [3, 2, 0] == forgotten
-    assert {(None,)} == set(run_sql(database_url, "SELECT former_digest FROM keys"))
+    assert [] == run_sql(database_url, "SELECT digest FROM former_digests")
 
 
 async def test_a_form_that_is_taken_stays_as_it_is(owned: SqlStore) -> None:

@@ -73,6 +73,32 @@ def test_a_load_of_before_a_change_of_the_other_record_is_not_kept(world: World,
     assert 0 == len(world.cache)
 
 
+def test_a_text_that_gets_a_second_record_is_dropped(world: World) -> None:
+    """It was found under one of its digests, and another one of them is imported; others stay."""
+    for number in (0, 2):
+        task = world.start(world.cache.fetch((digest(number), digest(number + 1)), 60.0, None))
+        world.store.loads[-1].found(record(id=f"key_{number}"))
+        world.loop.turn()
+        assert task.result() is not None
+    world.cache.invalidate_absent(position(2), [digest(1), digest(9)])
+
+    assert [None, 2] == [world.cache.get(digest(0)), 2 * (world.cache.get(digest(2)) is not None)]
+    assert digest(1) not in world.cache._found.index
+
+
+@pytest.mark.parametrize(("digests", "kept"), [(1, True), (2, False)])
+def test_a_load_from_before_an_import_is_kept_where_there_is_one_digest(
+    world: World, digests: int, *, kept: bool
+) -> None:
+    """What is imported cannot be a second record of such a text."""
+    world.start(world.cache.fetch([digest(n) for n in range(digests)], 60.0, None))
+    world.cache.invalidate_absent(position(2), ())
+    world.store.loads[-1].found(record(), seq=1)
+    world.loop.turn()
+
+    assert kept == (world.cache.get(digest(0)) is not None)
+
+
 def test_two_records_of_one_organization_are_one_target(world: World) -> None:
     """What is evicted leaves nothing in the index."""
     world.load(0, also=(OTHER, ORGANIZATION))
@@ -195,7 +221,7 @@ def test_new_keys_end_what_was_not_found(world: World) -> None:
     """Keys that callers hold already, as after an import, are found at once."""
     world.junk(0)
     kept = world.load(1)
-    world.cache.invalidate_absent(position(2))
+    world.cache.invalidate_absent(position(2), ())
 
     assert world.cache.get(digest(0)) is None
     assert kept is world.cache.get(digest(1))
@@ -205,7 +231,7 @@ def test_new_keys_end_what_was_not_found(world: World) -> None:
 def test_a_load_from_before_new_keys_proves_no_absence(world: World, seq: int, known: object) -> None:
     """It could not have found them."""
     task = world.ask(0)
-    world.cache.invalidate_absent(position(2))
+    world.cache.invalidate_absent(position(2), ())
     world.store.loads[0].found(None, seq)
     world.loop.turn()
 
@@ -216,7 +242,7 @@ def test_a_load_from_before_new_keys_proves_no_absence(world: World, seq: int, k
 def test_new_keys_end_joining(world: World) -> None:
     """Who asks after them must not be told what a load from before them found."""
     world.ask(0)
-    world.cache.invalidate_absent(position(2))
+    world.cache.invalidate_absent(position(2), ())
     late = world.ask(0)
     world.store.loads[0].found(None, 1)
     world.store.loads[1].found(record(), 2)
@@ -268,7 +294,7 @@ def test_a_revoke_in_a_new_epoch_reaches_what_was_cached_in_the_old(world: World
 def test_new_keys_in_a_new_epoch_end_what_was_not_found_in_the_old(world: World) -> None:
     """The same, for absence."""
     world.junk(0, seq=100)
-    world.cache.invalidate_absent(position(3, OTHER_EPOCH))
+    world.cache.invalidate_absent(position(3, OTHER_EPOCH), ())
     world.junk(0, seq=100)
 
     assert world.cache.get(digest(0)) is None
