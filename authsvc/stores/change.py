@@ -15,8 +15,8 @@ from authsvc.domain.audit import Outcome
 from authsvc.domain.errors import AlreadyExistsError, UnauthenticatedError, UnavailableError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores import records
-from authsvc.stores.built import Built, Parameters
 from authsvc.stores.given import given
+from authsvc.stores.prepared import Parameters, Prepared
 from authsvc.stores.records import REMEMBERED, Effect, Record
 from authsvc.stores.rows import Row
 from authsvc.stores.tables import audit_events, auth_change
@@ -94,11 +94,11 @@ class Change:
             raise AlreadyExistsError(USED_ALREADY)
         return touched
 
-    def values_of(self, plain: Plain[Any]) -> Parameters:
-        """Return what `records.once_combined` takes for a plain change, whose event is now the trail's next."""
-        event = plain.event(self)
+    def values_of(self, work: OneStatement[Any]) -> Parameters:
+        """Return what `records.once_combined` takes for such work, whose event is now the trail's next."""
+        event = work.event(self)
         told = self._trail.chained(of_one(self._actor, (event,)), self.now, self.revision, Outcome.DONE)
-        return self._values(told, self._changed((plain.target,)), event.target_id, plain.parameters(self))
+        return self._values(told, self._changed((work.target,)), event.target_id, work.parameters(self))
 
     def held(self, touched: Sequence[Row]) -> Sequence[Row]:
         """Return the rows of a statement of `records`, unless they tell that the caller may not make this change."""
@@ -141,7 +141,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plain(Generic[T]):
+class OneStatement(Generic[T]):
     """
     The work of a change that is one effect, the same object each time, with one event and one target.
 
@@ -165,23 +165,27 @@ class Plain(Generic[T]):
 Work = Callable[[Change], Awaitable[T]]
 
 
-async def made(connection: AsyncConnection, changes: Sequence[tuple[Work[Any], Change]]) -> list[Any]:
-    """Do the work of changes in their order and return what each returns."""
+async def carry_out(connection: AsyncConnection, changes: Sequence[tuple[Work[Any], Change]]) -> list[Any]:
+    """
+    Do the work of changes in their order and return what each returns.
+
+    Each is asked what it writes when those before it have been sent, or go with it: the trail is chained in that order.
+    """
     results: list[Any] = []
     for statement, alike in groupby(changes, lambda one: _statement(*one)):
         if statement is None:
             results += [await work(change) for work, change in alike]
             continue
-        plain = [(work, change) for work, change in alike if isinstance(work, Plain)]
-        touched = await statement.each(connection, [change.values_of(work) for work, change in plain])
-        pairs = zip(plain, touched, strict=True)
+        together = [(work, change) for work, change in alike if isinstance(work, OneStatement)]
+        touched = await statement.each(connection, [change.values_of(work) for work, change in together])
+        pairs = zip(together, touched, strict=True)
         results += [work.result(change, change.held(rows)) for (work, change), rows in pairs]
     return results
 
 
-def _statement(work: Work[Any], change: Change) -> Built | None:
+def _statement(work: Work[Any], change: Change) -> Prepared | None:
     """Return the one statement that such work is; None for others, and where there is no driver to send it."""
-    if not isinstance(work, Plain) or not change.postgresql:
+    if not isinstance(work, OneStatement) or not change.postgresql:
         return None
     written = (records.EVENT, records.END_OF_TRAIL, records.TARGET)
     return records.once_combined(work.effect, written, records.NOTE[True] if change.noted else None)

@@ -13,7 +13,6 @@ from authsvc.domain.keys import Micros, Revision
 from authsvc.domain.updating import Update
 from authsvc.ports import NewKey, OrganizationUpdate, Recalled
 from authsvc.stores import queries, rows
-from authsvc.stores.built import Built, Parameters
 from authsvc.stores.change import Change
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
@@ -34,6 +33,7 @@ from authsvc.stores.mutations import (
     unchanged,
     write,
 )
+from authsvc.stores.prepared import Parameters, Prepared
 from authsvc.stores.records import REMEMBERED
 from authsvc.stores.rows import Row
 from authsvc.stores.staying import one_stays
@@ -59,7 +59,7 @@ _NEVER: Mapping[str, None] = dict.fromkeys(
 )
 
 
-async def recall(database: Database, noted: Built, actor: Actor) -> Recalled | None:
+async def recall(database: Database, noted: Prepared, actor: Actor) -> Recalled | None:
     """Return what is noted under the actor's request id; `noted` is `queries.recall_statement`."""
     asked = {"noted_actor": actor.key_id, "noted_request_id": actor.request_id}
     for row in await database.rows(noted, asked):

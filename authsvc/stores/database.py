@@ -32,10 +32,10 @@ from authsvc.domain.audit import AuditKeys, Outcome
 from authsvc.domain.errors import AlreadyExistsError, StartupError
 from authsvc.domain.keys import Micros, Revision
 from authsvc.stores import records
-from authsvc.stores.built import Built, Parameters, driver_of
-from authsvc.stores.change import POSTGRESQL, USED_ALREADY, Change, Work, made, noted
+from authsvc.stores.change import POSTGRESQL, USED_ALREADY, Change, Work, carry_out, noted
 from authsvc.stores.columns import Instant
 from authsvc.stores.faults import translated
+from authsvc.stores.prepared import Parameters, Prepared, driver_of
 from authsvc.stores.rows import Row
 from authsvc.stores.tables import audit_events, change_head
 from authsvc.stores.together import RefusedError, Together, Wanted
@@ -96,7 +96,7 @@ class Database:
         """
         return await asyncio.shield(self._start(_only_our_faults(work)))
 
-    async def rows(self, statement: Executable | Built, parameters: Parameters | None = None) -> Sequence[Row]:
+    async def rows(self, statement: Executable | Prepared, parameters: Parameters | None = None) -> Sequence[Row]:
         """Return the rows of one statement, in autocommit: one round trip."""
         try:
             return await self._rows(statement, parameters)
@@ -138,10 +138,10 @@ class Database:
     async def _make(self, group: Sequence[Wanted[Any]], *, large: bool = False) -> Sequence[Any]:
         # The row lock on the position is held until the commit: positions are committed in their order, none missing.
         patience = REPORT_TIMEOUT if large else CHANGE_TIMEOUT
-        async with self._writing(), self._begun(patience, planned_once=not large) as connection:
+        async with self._writing(), self._begun(patience, generic_plan=not large) as connection:
             changes = await self._positions(connection, [(wanted.actor, wanted.events) for wanted in group])
             try:
-                done = await made(connection, [*zip((wanted.work for wanted in group), changes, strict=True)])
+                done = await carry_out(connection, [*zip((wanted.work for wanted in group), changes, strict=True)])
             except Exception as error:
                 if isinstance(error, DBAPIError) and error.connection_invalidated:
                     raise
@@ -208,7 +208,7 @@ class Database:
             await asyncio.wait(self._running, timeout=CLOSE_TIMEOUT)
         await self.engine.dispose()
 
-    def _next_position(self) -> Built:
+    def _next_position(self) -> Prepared:
         position = (
             update(change_head)
             .where(change_head.c.id == 1)
@@ -218,7 +218,7 @@ class Database:
         if self.postgresql:
             # Delivered on commit; only a doorbell, the followers read the log.
             position = position.returning(func.pg_notify(CHANNEL, cast(change_head.c.seq, String)))
-        return Built(position)
+        return Prepared(position)
 
     def _head(self) -> tuple[ColumnElement[Any], ...]:
         return (*(change_head.c[name] for name in ("epoch", "seq", "audit_seq", "audit_mac")), self.now().label("now"))
@@ -228,27 +228,27 @@ class Database:
             raise StartupError("without a pepper nothing can be written down, and so nothing is changed")
         return Trail(self.audit_keys.current, head, events)
 
-    async def _rows(self, statement: Executable | Built, parameters: Parameters | None) -> Sequence[Row]:
+    async def _rows(self, statement: Executable | Prepared, parameters: Parameters | None) -> Sequence[Row]:
         async with self._connected() as connection:
-            if isinstance(statement, Built):
+            if isinstance(statement, Prepared):
                 return await statement.rows(connection, parameters or {})
             return (await connection.execute(statement, parameters)).mappings().all()
 
     @asynccontextmanager
-    async def _begun(self, patience: int, *, planned_once: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def _begun(self, patience: int, *, generic_plan: bool = False) -> AsyncIterator[AsyncConnection]:
         try:
-            held, connection = await self._begin(patience, planned_once=planned_once)
+            held, connection = await self._begin(patience, generic_plan=generic_plan)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            held, connection = await self._begin(patience, planned_once=planned_once)
+            held, connection = await self._begin(patience, generic_plan=generic_plan)
         async with held:
             yield connection
 
-    async def _begin(self, patience: int, *, planned_once: bool) -> tuple[AsyncExitStack, AsyncConnection]:
+    async def _begin(self, patience: int, *, generic_plan: bool) -> tuple[AsyncExitStack, AsyncConnection]:
         # In one round trip. What a connection has by itself is for loads, which nobody waits for that long.
         begin = f"BEGIN; SET LOCAL statement_timeout = {patience}; SET LOCAL lock_timeout = {patience}"
-        if planned_once:
+        if generic_plan:
             # To plan a change takes longer than to make it, and everyone else is waiting.
             begin += "; SET LOCAL plan_cache_mode = force_generic_plan"
         async with AsyncExitStack() as stack:

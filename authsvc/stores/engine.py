@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from authsvc.domain.errors import StartupError
+
+# It warns of each pipeline that ends with a fault, which is raised as well; the text has the address.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 POOL_SIZE = 10
 BULK_POOL_SIZE = 4

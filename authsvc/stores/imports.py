@@ -21,12 +21,12 @@ from authsvc.domain.errors import ConflictError, UnavailableError
 from authsvc.domain.importing import Import
 from authsvc.domain.keys import Micros
 from authsvc.ports import PRESENT, ImportBatch, ImportedBatch
-from authsvc.stores.built import driver_of
 from authsvc.stores.change import Target
 from authsvc.stores.columns import timestamp
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_taken
 from authsvc.stores.mutations import ATTEMPTS, ON_THIS_MACHINE
+from authsvc.stores.prepared import driver_of
 from authsvc.stores.tables import former_digests, keys, organizations
 from authsvc.stores.trail import Event
 

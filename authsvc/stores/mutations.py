@@ -28,10 +28,10 @@ from authsvc.domain.errors import (
 from authsvc.domain.keys import Revision
 from authsvc.ports import NewKey, NewOrganization
 from authsvc.stores import queries, rows
-from authsvc.stores.built import Built, Parameters
-from authsvc.stores.change import Change, Plain, Target
+from authsvc.stores.change import Change, OneStatement, Target
 from authsvc.stores.database import Database
 from authsvc.stores.faults import is_orphan, is_taken
+from authsvc.stores.prepared import Parameters, Prepared
 from authsvc.stores.records import Effect, inserted, named
 from authsvc.stores.rows import Row
 from authsvc.stores.staying import GONE
@@ -138,7 +138,9 @@ async def create_key(database: Database, new: NewKey, actor: Actor, action: str,
     with conflicts("a key with this id or text exists already", orphan=NO_ORGANIZATION):
         return await database.change(
             actor,
-            Plain(effect=_CREATE_KEY, event=lambda _: event, target=target, parameters=parameters, result=result),
+            OneStatement(
+                effect=_CREATE_KEY, event=lambda _: event, target=target, parameters=parameters, result=result
+            ),
         )
 
 
@@ -148,7 +150,7 @@ async def key(database: Database, key_id: str, *, deleted: bool = False) -> Row:
     return await one(database, statement, NO_KEY, {"key_id": key_id})
 
 
-async def one(database: Database, statement: Built, absent: str, values: Parameters | None = None) -> Row:
+async def one(database: Database, statement: Prepared, absent: str, values: Parameters | None = None) -> Row:
     """Return the one row of a statement, or say that there is no such thing."""
     found = await database.rows(statement, values)
     if not found:

@@ -11,9 +11,9 @@ from sqlalchemy import ARRAY, Column, ColumnElement, Label, LargeBinary, Select,
 from authsvc.domain.administration import OrganizationStatus
 from authsvc.domain.keys import KeyRecord, Micros
 from authsvc.ports import KeyFilter
-from authsvc.stores.built import Built, Parameters
 from authsvc.stores.columns import Text
 from authsvc.stores.filters import conditions
+from authsvc.stores.prepared import Parameters, Prepared
 from authsvc.stores.records import parameter
 from authsvc.stores.tables import change_head, idempotency, key_uses, keys, organizations
 
@@ -70,7 +70,7 @@ def written(key_id: str, organization_id: str) -> Parameters:
     return {"written_key": key_id, "written_owner": organization_id}
 
 
-def load_statement(*, postgresql: bool) -> Built:
+def load_statement(*, postgresql: bool) -> Prepared:
     """
     Return position and records in one statement, so that they are of one instant.
 
@@ -78,7 +78,7 @@ def load_statement(*, postgresql: bool) -> Built:
     primary without knowing how far, so it is told apart here.
     """
     standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
-    return Built(
+    return Prepared(
         select(*_HEAD, standby.label("standby"), *_FORM, *_RECORD, *_OWNER)
         .select_from(change_head)
         .outerjoin(keys, _MATCHES[postgresql])
@@ -87,15 +87,15 @@ def load_statement(*, postgresql: bool) -> Built:
     )
 
 
-def head_statement(now: ColumnElement[Micros], *, postgresql: bool) -> Built:
+def head_statement(now: ColumnElement[Micros], *, postgresql: bool) -> Prepared:
     """Return the end of the change log and the database's time."""
     standby: ColumnElement[bool] = func.pg_is_in_recovery() if postgresql else false()
-    return Built(select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1))
+    return Prepared(select(*_HEAD, standby.label("standby"), now.label("now")).where(change_head.c.id == 1))
 
 
-def recall_statement(now: ColumnElement[Micros]) -> Built:
+def recall_statement(now: ColumnElement[Micros]) -> Prepared:
     """Return what is noted under an actor's request id, by the parameters that `records.NOTE` has for them."""
-    return Built(
+    return Prepared(
         select(change_head.c.epoch, *idempotency.c, now.label("now"))
         .join(change_head, change_head.c.id == 1)
         .where(*(idempotency.c[name] == parameter("noted", idempotency.c[name]) for name in ("actor", "request_id")))
@@ -149,8 +149,8 @@ def _keys() -> Select[Any]:
 
 # A key by the parameter `key_id`, with the position it was read at; the second one may be deleted.
 _KEY_OR_TOMBSTONE = _keys().where(keys.c.id == bindparam("key_id", type_=Text))
-KEY_OR_TOMBSTONE = Built(_KEY_OR_TOMBSTONE)
-KEY_BY_ID = Built(_KEY_OR_TOMBSTONE.where(keys.c.deleted_at.is_(None)))
+KEY_OR_TOMBSTONE = Prepared(_KEY_OR_TOMBSTONE)
+KEY_BY_ID = Prepared(_KEY_OR_TOMBSTONE.where(keys.c.deleted_at.is_(None)))
 
 
 def _organizations() -> Select[Any]:
@@ -171,5 +171,5 @@ def _organization_by_any() -> Select[Any]:
 
 # An organization by the parameter `organization`, with the position it was read at: by its id, deleted or not; or by
 # its id, else the one that is not deleted by its name.
-ORGANIZATION_BY_ID = Built(_organizations().where(organizations.c.id == bindparam("organization", type_=Text)))
-ORGANIZATION_BY_ANY = Built(_organization_by_any())
+ORGANIZATION_BY_ID = Prepared(_organizations().where(organizations.c.id == bindparam("organization", type_=Text)))
+ORGANIZATION_BY_ANY = Prepared(_organization_by_any())

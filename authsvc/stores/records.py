@@ -33,8 +33,8 @@ from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from authsvc.domain.administration import OPERATORS
 from authsvc.domain.keys import Micros
-from authsvc.stores.built import Built, Parameters
 from authsvc.stores.columns import Instant, Text
+from authsvc.stores.prepared import Parameters, Prepared
 from authsvc.stores.tables import audit_events, auth_change, change_head, idempotency, keys, organizations
 
 REMEMBERED: Micros = 24 * 3600 * 1_000_000  # how long a request id stands for what was done under it
@@ -68,9 +68,9 @@ def combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[An
 
 
 @lru_cache(maxsize=64)
-def once_combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[Any] | None) -> Built:
+def once_combined(effect: Effect, records: Sequence[Record], note: ReturningInsert[Any] | None) -> Prepared:
     """Return the same, for effects that are built once themselves, of which there are few."""
-    return Built(combined(effect, records, note))
+    return Prepared(combined(effect, records, note))
 
 
 def _note(dialect: Any) -> ReturningInsert[Any]:  # noqa: ANN401 - two modules that have `insert` in common

@@ -12,8 +12,7 @@ from authsvc.domain.administration import Actor, Changed, Key
 from authsvc.domain.errors import AdministratorsChangedError, UnavailableError
 from authsvc.domain.keys import Micros
 from authsvc.stores import queries, rows
-from authsvc.stores.built import Parameters
-from authsvc.stores.change import Change, Plain
+from authsvc.stores.change import Change, OneStatement
 from authsvc.stores.columns import Instant, Text
 from authsvc.stores.database import Database
 from authsvc.stores.mutations import (
@@ -27,6 +26,7 @@ from authsvc.stores.mutations import (
     same_version,
     stale,
 )
+from authsvc.stores.prepared import Parameters
 from authsvc.stores.rows import Row
 from authsvc.stores.staying import GONE, one_stays
 from authsvc.stores.tables import keys
@@ -152,11 +152,11 @@ async def _revoke(
 
     if len(living) > 1 or conditions:
         return await database.change(actor, work, events=len(living))
-    plain = Plain(
+    alone = OneStatement(
         effect=_REVOKE_ONE,
         event=lambda change: event(change, one),
         target=key_target(one),
         parameters=parameters,
         result=result,
     )
-    return await database.change(actor, plain)
+    return await database.change(actor, alone)

@@ -273,7 +273,8 @@ class SqlStore:
             return Loaded(record=None, as_of=as_of)
         row = _that_counts(matches)
         form = StoredForm(digest=Digest(row["digest"]), pepper_id=row["pepper_id"], algorithm=row["algorithm"])
-        also = tuple(other[name] for other in matches if other is not row for name in ("id", "organization_id"))
+        others = (other for other in matches if other["id"] != row["id"])
+        also = tuple(other[name] for other in others for name in ("id", "organization_id"))
         return Loaded(record=rows.key_record(row), as_of=as_of, form=form, also=also)
 
     async def _read_head(self) -> Head:
@@ -296,7 +297,7 @@ def _position(epoch: str, seq: int) -> Revision:
     return Revision(epoch=epoch, seq=seq)
 
 
-def _matches(found: Sequence[Row], digests: Sequence[Digest]) -> list[Row]:
+def _matches(found: Sequence[Row], digests: Sequence[Digest]) -> Sequence[Row]:
     # The database found them by equality; what it calls equal is its own affair, this is ours.
     return [
         row
@@ -306,7 +307,7 @@ def _matches(found: Sequence[Row], digests: Sequence[Digest]) -> list[Row]:
     ]
 
 
-def _that_counts(matches: list[Row]) -> Row:
+def _that_counts(matches: Sequence[Row]) -> Row:
     """Return the record that a text is judged by. It has two where two of its digests were imported."""
     if len(matches) == 1:
         return matches[0]
@@ -315,5 +316,4 @@ def _that_counts(matches: list[Row]) -> Row:
         if row["revoked_at"] is not None or row["deleted_at"] is not None:
             return row
     graces = [row["grace_ends_at"] for row in matches if row["grace_ends_at"] is not None]
-    matches[0] = {**matches[0], "grace_ends_at": min(graces, default=None)}
-    return matches[0]
+    return {**matches[0], "grace_ends_at": min(graces, default=None)}

@@ -14,7 +14,8 @@ from authsvc.ports import Clock, NewKey, NewOrganization, Registry
 from authsvc.usecases.create_key import Mint
 
 ACTOR = Actor(key_id="init", organization_id="", address="", request_id="")
-# Of two that find no key at the same moment, the store refuses the second one as a retry of another request.
+# Of two that find no key at the same moment, the store refuses the second one as a retry of another request. It does so
+# for a day; whoever looks later finds the key.
 _ONCE = replace(ACTOR, request_id="first-key", body=b"the first administrator key".ljust(32))
 KEY_NAME = "first administrator"
 RECOVERED_KEY_NAME = "recovered administrator"

@@ -173,24 +173,31 @@ def run_sql(url: str, *statements: str) -> Sequence[tuple[Any, ...]]:
 
 
 def watched(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list to which the first line of every statement from now on is added; one that many share, once."""
+    """Return the list to which each round trip from now on is added, by the first line of its first statement."""
     statements: list[str] = []
     engine = store.database.engine.sync_engine
     if store.database.postgresql:
-        for name in ("execute", "executemany"):
-            _watch_driver(statements, monkeypatch, name)
+        _watch_driver(statements, monkeypatch)
     else:
         event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2].split("\n")[0]))
     event.listen(engine, "commit", lambda _: statements.append("COMMIT"))
     return statements
 
 
-def _watch_driver(statements: list[str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    run = getattr(psycopg.AsyncCursor, name)
+def _watch_driver(statements: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    execute, pipeline = psycopg.AsyncCursor.execute, psycopg.AsyncConnection.pipeline
+    begun: set[psycopg.AsyncConnection[Any]] = set()  # pipelines that nothing was sent through yet
+
+    def watching_pipelines(connection: psycopg.AsyncConnection[Any]) -> Any:
+        begun.add(connection)
+        return pipeline(connection)
 
     async def watching(cursor: Any, query: str | bytes, *arguments: Any, **options: Any) -> Any:
         text = query.decode() if isinstance(query, bytes) else query
-        statements.append(text.split("\n")[0])
-        return await run(cursor, query, *arguments, **options)
+        if not cursor.connection.pgconn.pipeline_status or cursor.connection in begun:
+            statements.append(text.split("\n")[0])
+        begun.discard(cursor.connection)
+        return await execute(cursor, query, *arguments, **options)
 
-    monkeypatch.setattr(psycopg.AsyncCursor, name, watching)
+    monkeypatch.setattr(psycopg.AsyncConnection, "pipeline", watching_pipelines)
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", watching)

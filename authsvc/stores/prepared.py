@@ -1,5 +1,5 @@
 """
-Statements that are built once and run again and again.
+Statements that are compiled and planned once, and run again and again.
 
 To PostgreSQL the driver sends them, as the text that SQLAlchemy made of them the first time. What SQLAlchemy does for
 each execution takes longer than the driver and the database together: docs/decisions/0060.
@@ -24,42 +24,45 @@ Statement = Select[Any] | ReturningInsert[Any] | ReturningUpdate[Any]
 Parameters = dict[str, Any]  # values by name, or more than the statement has names for
 
 
-class Built:
+class Prepared:
     """A statement that returns rows. Each of its parameters is one value; none stands for a list of them."""
 
     def __init__(self, statement: Statement) -> None:
         self.statement = statement
-        self._text: _Text | None = None  # PostgreSQL's, once it was needed
+        self._compiled: _Compiled | None = None  # for PostgreSQL, once it was needed
 
     async def rows(self, connection: AsyncConnection, parameters: Parameters) -> Sequence[Row]:
         """Run it and return its rows. Raises what SQLAlchemy raises."""
         driver = driver_of(connection)
         if not isinstance(driver, psycopg.AsyncConnection):
             return (await connection.execute(self.statement, parameters)).mappings().all()
-        text = self._made()
-        async with _told_by_sqlalchemy(connection, driver):
+        sent = self._sent()
+        async with _raising_as_sqlalchemy(connection, driver):
             cursor = psycopg.AsyncRawCursor(driver)
-            await cursor.execute(text.sql, text.values(parameters))
-            return text.rows(await cursor.fetchall())
+            await cursor.execute(sent.sql, sent.values(parameters), prepare=True)
+            return sent.rows(await cursor.fetchall())
 
     async def each(self, connection: AsyncConnection, parameters: Sequence[Parameters]) -> Sequence[Sequence[Row]]:
         """Run it for one after the other and return the rows of each. On PostgreSQL all go in one round trip."""
         driver = driver_of(connection)
-        if not isinstance(driver, psycopg.AsyncConnection):
+        if len(parameters) == 1 or not isinstance(driver, psycopg.AsyncConnection):
             return [await self.rows(connection, one) for one in parameters]
-        text = self._made()
-        async with _told_by_sqlalchemy(connection, driver):
-            cursor = psycopg.AsyncRawCursor(driver)
-            await cursor.executemany(text.sql, [text.values(one) for one in parameters], returning=True)
-            return [text.rows(await result.fetchall()) async for result in cursor.results()]
+        sent = self._sent()
+        cursors = [psycopg.AsyncRawCursor(driver) for _ in parameters]
+        async with _raising_as_sqlalchemy(connection, driver):
+            # Not `executemany`, which waits for the last row, and then once more to leave its pipeline.
+            async with driver.pipeline():
+                for cursor, one in zip(cursors, parameters, strict=True):
+                    await cursor.execute(sent.sql, sent.values(one), prepare=True)
+            return [sent.rows(await cursor.fetchall()) for cursor in cursors]
 
-    def _made(self) -> _Text:
-        if self._text is None:
-            self._text = _Text(self.statement)
-        return self._text
+    def _sent(self) -> _Compiled:
+        if self._compiled is None:
+            self._compiled = _Compiled(self.statement)
+        return self._compiled
 
 
-class _Text:
+class _Compiled:
     """A statement as PostgreSQL reads it, with what turns our values into the driver's and back."""
 
     def __init__(self, statement: Statement) -> None:
@@ -68,6 +71,8 @@ class _Text:
         names = {name: bind for bind, name in compiled.bind_names.items()}
         binds = [names[name] for name in compiled.positiontup or ()]
         self.sql = str(compiled).encode()
+        if any(bind.callable is not None for bind in binds):
+            raise TypeError("a value that is asked for each time cannot be compiled into a statement")
         # Where the statement says the value itself, that one is all there is.
         self._constants = {bind.key: bind.effective_value for bind in binds if not bind.required}
         self._writers = [(bind.key, bind.type.dialect_impl(dialect).bind_processor(dialect)) for bind in binds]
@@ -104,13 +109,15 @@ def driver_of(connection: AsyncConnection) -> object:
 
 
 @asynccontextmanager
-async def _told_by_sqlalchemy(connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+async def _raising_as_sqlalchemy(
+    connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
+) -> AsyncIterator[None]:
     """Raise what SQLAlchemy would have raised: with the statement's fault as `orig`, and without any value."""
     try:
         yield
     except psycopg.Error as error:
         if driver.closed:
-            # It asks by itself, finds the connection dead, and takes others that are as old for dead as well.
+            # SQLAlchemy asks by itself, finds the connection dead, and drops those of its pool that are as old.
             with suppress(DBAPIError):
                 await connection.exec_driver_sql("SELECT 1")
         raise DBAPIError.instance(

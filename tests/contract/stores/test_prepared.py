@@ -1,4 +1,4 @@
-"""Statements that are built once say the same as SQLAlchemy's own way to run them. Either database."""
+"""Statements that are prepared once say the same as SQLAlchemy's own way to run them. Either database."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import BigInteger, Integer, bindparam, func, insert, literal, select
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from authsvc.stores.built import Built
 from authsvc.stores.columns import Document, Instant, Text
+from authsvc.stores.prepared import Prepared
 from authsvc.stores.sql import SqlStore
 from authsvc.stores.tables import usage_flushes
 from tests.support.databases import run_sql
@@ -26,16 +26,18 @@ INSTANTS = {"1970": 0, "before-1970": -1, "to-the-microsecond": 1_764_460_800_12
 DOCUMENTS = {"nothing": None, "list": ["a", None, 1, "%s"], "object": {"a%": {"b": [True, 1.5]}}}
 
 
-def echo(type_: Any) -> Built:
+def echo(type_: Any) -> Prepared:
     """Return a statement that returns its parameter, and a constant that holds what looks like another one."""
-    return Built(select(bindparam("value", type_=type_).label("value"), literal("100 % $1 :value").label("constant")))
+    return Prepared(
+        select(bindparam("value", type_=type_).label("value"), literal("100 % $1 :value").label("constant"))
+    )
 
 
 async def backends(store: SqlStore) -> set[int]:
     """Return the processes of PostgreSQL that serve two connections of the pool."""
-    built = Built(select(func.pg_backend_pid().label("pid")))
+    prepared = Prepared(select(func.pg_backend_pid().label("pid")))
     async with store.database.engine.connect() as one, store.database.engine.connect() as another:
-        return {(await built.rows(each, {}))[0]["pid"] for each in (one, another)}
+        return {(await prepared.rows(each, {}))[0]["pid"] for each in (one, another)}
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,13 @@ async def backends(store: SqlStore) -> set[int]:
 )
 async def test_values_come_back_as_they_were(store: SqlStore, type_: Any, value: Any) -> None:
     """Whatever they look like, alone and with others, and as SQLAlchemy returns them."""
-    built, parameters = echo(type_), {"value": value, "of no concern": object()}
+    prepared, parameters = echo(type_), {"value": value, "of no concern": object()}
     plain = {"value": value}
 
     async with store.database.transaction() as connection:
-        alone = await built.rows(connection, parameters)
-        (first,), (second,) = await built.each(connection, [parameters, parameters])
-        (usual,) = (await connection.execute(built.statement, plain)).mappings().all()
+        alone = await prepared.rows(connection, parameters)
+        (first,), (second,) = await prepared.each(connection, [parameters, parameters])
+        (usual,) = (await connection.execute(prepared.statement, plain)).mappings().all()
 
     assert [{"value": value, "constant": "100 % $1 :value"}] == [dict(row) for row in alone]
     assert dict(first) == dict(second) == dict(alone[0]) == dict(usual)
@@ -64,10 +66,12 @@ async def test_values_come_back_as_they_were(store: SqlStore, type_: Any, value:
 async def test_each_has_rows_of_its_own(store: SqlStore) -> None:
     """None, one or several; in the order in which they were asked for."""
     numbers = select(literal(1, Integer).label("n")).union_all(select(literal(2, Integer))).subquery("numbers")
-    built = Built(select(numbers.c.n).where(numbers.c.n <= bindparam("most", type_=Integer)).order_by(numbers.c.n))
+    prepared = Prepared(
+        select(numbers.c.n).where(numbers.c.n <= bindparam("most", type_=Integer)).order_by(numbers.c.n)
+    )
 
     async with store.database.transaction() as connection:
-        found = await built.each(connection, [{"most": most} for most in (2, 0, 1)])
+        found = await prepared.each(connection, [{"most": most} for most in (2, 0, 1)])
 
     assert [[1, 2], [], [1]] == [[row["n"] for row in rows] for rows in found]
 
@@ -76,15 +80,15 @@ async def test_each_has_rows_of_its_own(store: SqlStore) -> None:
 async def test_a_constraint_is_told_as_sqlalchemy_tells_it(store: SqlStore, *, together: bool) -> None:
     """By the same class, so that whoever catches one need not know who sent the statement."""
     columns = {"flush_id": bindparam("name", type_=Text), "at": 0}
-    built = Built(insert(usage_flushes).values(columns).returning(usage_flushes.c.flush_id))
+    prepared = Prepared(insert(usage_flushes).values(columns).returning(usage_flushes.c.flush_id))
     asked = [{"name": "a"}, {"name": "sesame"}, {"name": "sesame"}]
 
     async def run() -> None:
         async with store.database.transaction() as connection:
             if together:
-                await built.each(connection, asked)
+                await prepared.each(connection, asked)
             for one in asked:
-                await built.rows(connection, one)
+                await prepared.rows(connection, one)
 
     with pytest.raises(IntegrityError) as error:
         await run()
@@ -110,11 +114,11 @@ async def test_what_a_dead_connection_leaves_is_replaced(postgres_url: str) -> N
 
 async def test_another_fault_leaves_the_connection(store: SqlStore) -> None:
     """What a statement does wrong is no reason to connect anew."""
-    built = Built(select(func.no_such_function(bindparam("value", type_=Text)).label("value")))
+    prepared = Prepared(select(func.no_such_function(bindparam("value", type_=Text)).label("value")))
 
     async with store.database.engine.connect() as connection:
         with pytest.raises(DBAPIError) as error:
-            await built.rows(connection, {"value": "sesame"})
+            await prepared.rows(connection, {"value": "sesame"})
         assert not connection.invalidated
 
     assert "sesame" not in str(error.value)
