@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Label, LargeBinary, Select, bindparam, false, func, or_, select
+from sqlalchemy import Column, ColumnElement, Label, LargeBinary, Select, bindparam, false, func, or_, select
 
 from authsvc.domain.administration import OrganizationStatus
 from authsvc.domain.keys import KeyRecord, Micros
@@ -36,11 +37,6 @@ _USE: tuple[Label[Any], ...] = (
     key_uses.c.agent.label("last_used_agent"),
 )
 _HEAD: tuple[Column[Any], ...] = (change_head.c.epoch, change_head.c.seq)
-# A statement with a parameter for each digest would be another one for each number of them.
-_MATCHES = {
-    True: keys.c.digest == func.any(bindparam("digests", type_=ARRAY(LargeBinary))),
-    False: keys.c.digest.in_(bindparam("digests", expanding=True)),
-}  # by whether it is PostgreSQL
 
 
 def _written_key() -> tuple[ColumnElement[Any], ...]:
@@ -70,9 +66,13 @@ def written(key_id: str, organization_id: str) -> Parameters:
     return {"written_key": key_id, "written_owner": organization_id}
 
 
-def load_statement(*, postgresql: bool) -> Prepared:
+@lru_cache(maxsize=32)
+def load_statement(digests: int, *, postgresql: bool) -> Prepared:
     """
-    Return position and records in one statement, so that they are of one instant.
+    Return position and records in one statement, so that they are of one instant; `looked_for` has its parameters.
+
+    For each number of digests it is another one. With an array of them PostgreSQL, which does not know how many are in
+    it, would plan each load anew, for longer than it runs.
 
     A row always comes back, with NULLs for a key when none matches. A standby may be behind its
     primary without knowing how far, so it is told apart here.
@@ -81,10 +81,22 @@ def load_statement(*, postgresql: bool) -> Prepared:
     return Prepared(
         select(*_HEAD, standby.label("standby"), *_FORM, *_RECORD, *_OWNER)
         .select_from(change_head)
-        .outerjoin(keys, _MATCHES[postgresql])
+        .outerjoin(
+            keys,
+            or_(false(), *(keys.c.digest == bindparam(name, type_=LargeBinary) for name in _digest_names(digests))),
+        )
         .outerjoin(organizations, organizations.c.id == keys.c.organization_id)
         .where(change_head.c.id == 1)
     )
+
+
+def looked_for(digests: Sequence[bytes]) -> Parameters:
+    """Return the parameters of `load_statement`."""
+    return dict(zip(_digest_names(len(digests)), digests, strict=True))
+
+
+def _digest_names(count: int) -> Sequence[str]:
+    return [f"digest_{number}" for number in range(count)]
 
 
 def head_statement(now: ColumnElement[Micros], *, postgresql: bool) -> Prepared:

@@ -58,7 +58,6 @@ class SqlStore:
     def __init__(self, database: Database, bulk: Database | None = None) -> None:
         self.database = database
         self._bulk = bulk or database  # for what must not take the connections of others
-        self._load = queries.load_statement(postgresql=database.postgresql)
         self._head = queries.head_statement(database.now(), postgresql=database.postgresql)
         self._noted = queries.recall_statement(database.now())
 
@@ -266,7 +265,8 @@ class SqlStore:
         return await self.database.run(expired.remove(self.database, now, most))
 
     async def _loaded(self, digests: Sequence[Digest]) -> Loaded:
-        found = await self.database.rows(self._load, {"digests": list(digests)})
+        statement = queries.load_statement(len(digests), postgresql=self.database.postgresql)
+        found = await self.database.rows(statement, queries.looked_for(digests))
         as_of = _primary(found)
         matches = _matches(found, digests)
         if not matches:

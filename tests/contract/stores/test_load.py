@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from sqlalchemy import text
 
 from authsvc.domain.administration import OPERATORS
 from authsvc.domain.errors import UnavailableError
@@ -14,6 +15,8 @@ from authsvc.domain.origins import parse_pattern
 from authsvc.ports import CorruptRecordError
 from authsvc.stores.sql import SqlStore
 from tests.support.databases import run_sql
+from tests.support.fakes import PEPPERS
+from tests.support.mutations import furnish
 from tests.support.stored import ACTOR, LIMITS, digest, key_id, new_key, new_organization, organization_id
 
 NETWORKS = tuple(network for text in ("10.0.0.0/8", "2001:db8::/32") if (network := parse_network(text)))
@@ -233,3 +236,22 @@ async def test_a_database_without_a_position_answers_nothing(store: SqlStore, da
         await store.head()
     with pytest.raises(UnavailableError):
         await store.create_organization(new_organization(), ACTOR)
+
+
+async def test_a_load_is_planned_once(postgres_url: str) -> None:
+    """PostgreSQL looks at the first five, and goes on with one plan for each number of digests."""
+    store = SqlStore.open(postgres_url, PEPPERS)
+    try:
+        await furnish(store)
+        for _ in range(12):
+            await store.load([digest(1)])
+            await store.load([digest(1), digest(2), digest(3)])
+        async with store.database.engine.connect() as connection:
+            found = await connection.execute(
+                text("SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE '%pg_is_in_recovery%keys%'")
+            )
+            planned = [row.custom_plans for row in found]
+    finally:
+        await store.close()
+
+    assert [5, 5] == planned
