@@ -60,8 +60,13 @@ def environ(tmp_path: Path, database_url: str) -> Mapping[str, str]:
     return made
 
 
-@pytest.mark.parametrize("used_between", [False, True], ids=["both-before-its-use", "the-second-after-its-use"])
-@pytest.mark.parametrize("ending", ["revoke", "delete"])
+@pytest.mark.parametrize(
+    ("ending", "used_between"),
+    [
+        pytest.param("revoke", True, id="the-second-after-its-use"),
+        pytest.param("delete", False, id="both-before-its-use"),
+    ],
+)
 def test_either_record_of_a_text_ends_it_at_once(
     environ: Mapping[str, str], ending: str, *, used_between: bool
 ) -> None:
