@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
+from authsvc.background import beside
 from authsvc.domain.errors import UnavailableError
-from authsvc.ports import Clock, ExpiringStore
+from authsvc.ports import ExpiringStore, KeyStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -17,27 +19,32 @@ BATCH = 1000  # rows of each kind
 PAUSE = 0.1  # seconds between batches
 
 
-class Housekeeping:
-    """Sweeps at the start and then every ten minutes, by the database's time. Every instance may."""
+class Store(KeyStore, ExpiringStore, Protocol):
+    """What is needed of the database."""
 
-    def __init__(self, store: ExpiringStore, clock: Clock) -> None:
+
+class Housekeeping:
+    """
+    Sweeps at the start and then every ten minutes. Every instance may.
+
+    What is past its time is told by the database itself: an instance whose clock is wrong must not forget what was
+    done a moment ago, or a request that is sent again would be done again.
+    """
+
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._clock = clock
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sweep in the background."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with beside(self._run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def sweep(self) -> None:
         """Remove what is past its time, in batches."""
         while True:
-            if await self._store.remove_expired(self._clock.now(), BATCH) < BATCH:
+            now = (await self._store.head()).now
+            if await self._store.remove_expired(now, BATCH) < BATCH:
                 return
             await asyncio.sleep(PAUSE)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
+from authsvc.background import beside
 from authsvc.domain.administration import Actor
 from authsvc.domain.errors import UnavailableError
 from authsvc.ports import AuditStore, Refusal
@@ -99,12 +100,10 @@ class Refusals:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write in the background, and what is left at the end."""
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with beside(self._run()):
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             await self._finish()
 
     def __len__(self) -> int:

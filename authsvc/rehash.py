@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from authsvc.background import beside
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.hashing import PLAIN, Digest, PepperSet
 from authsvc.ports import FormStore, Head, KeyStore, Loaded, StoredForm
@@ -62,12 +63,8 @@ class RehashingStore:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Replace forms in the background. What waits at the end is noticed again by whoever loads it next."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with beside(self._run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def step(self) -> None:
         """Replace the form of the key that has waited longest, if one waits."""

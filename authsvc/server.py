@@ -197,7 +197,7 @@ def _parts(config: Config, settings: Settings, url: str, exported: Metrics) -> P
         refusals=Refusals(store, clock.monotonic, audit),
         audit=audit,
         rehash=rehash,
-        housekeeping=Housekeeping(store, clock),
+        housekeeping=Housekeeping(store),
     )
 
 

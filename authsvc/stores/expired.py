@@ -15,8 +15,6 @@ from authsvc.stores.usage import TABLES
 
 FLUSHES_KEPT = 7 * DAY  # a batch is not tried again after a week without its database
 CHANGES_KEPT = 24 * HOUR  # for who follows the log; whoever was away for longer begins anew
-# The time of an instance may be a little ahead of the database's, by which a request id is judged.
-_NOTES_KEPT = REMEMBERED + HOUR
 
 
 async def remove(database: Database, now: Micros, most: int) -> int:
@@ -38,5 +36,5 @@ def _kept() -> Iterator[tuple[Column[Micros], Micros]]:
     """Tell of each table since when a row is kept, and for how long."""
     yield from ((table.c.start, KEPT[width]) for width, table in TABLES.items())
     yield usage_flushes.c.at, FLUSHES_KEPT
-    yield idempotency.c.created_at, _NOTES_KEPT
+    yield idempotency.c.created_at, REMEMBERED
     yield auth_change.c.at, CHANGES_KEPT

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from authsvc.background import beside
 from authsvc.domain.errors import UnavailableError
 from authsvc.domain.usage import MINUTE, SECOND, Batch
 from authsvc.ports import Clock, UsageStore
@@ -62,12 +63,10 @@ class Flusher:
 
         self._recorder.on_full = on_full
         self._recorder.collect()  # by now the clock is the database's, where that answers
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with beside(self._run()):
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             await self.finish()
 
     async def flush(self) -> bool:
