@@ -100,8 +100,10 @@ async def test_any_change_may_be_among_them(store: SqlStore, database_url: str, 
     assert await whole(store, database_url)
 
 
-async def test_one_that_cannot_be_made_leaves_the_others_alone(store: SqlStore, database_url: str) -> None:
-    """Whatever it fails of: each caller is told what is its own, and the rest is stored."""
+async def test_one_that_cannot_be_made_leaves_the_others_alone(
+    store: SqlStore, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it fails of: each caller is told what is its own, the rest is stored, and no log names the server."""
     await furnish(store)
 
     made = await at_once(
@@ -120,6 +122,7 @@ async def test_one_that_cannot_be_made_leaves_the_others_alone(store: SqlStore, 
         AlreadyExistsError, NotFoundError, AlreadyExistsError
     ]  # fmt: skip
     assert await whole(store, database_url)
+    assert [] == caplog.messages
 
 
 async def test_a_dead_caller_changes_nothing_after_its_end(store: SqlStore, database_url: str) -> None:
